@@ -1,0 +1,3 @@
+--- The `socket` namespace.
+local M = {}
+return M

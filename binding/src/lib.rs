@@ -1,0 +1,56 @@
+//! LuaSocket for Lua 5.1 to 5.5 and LuaJIT.
+//!
+//! A program that embeds Lua calls [`preload`], after which `require "socket"`
+//! and the other modules work in that state; [`open`] does that and also loads
+//! `socket`. The shared library for a stock Lua exports the functions of
+//! [`MODULES`] as `luaopen_*`.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod boundary;
+mod embed;
+pub mod modules;
+
+use std::ffi::c_int;
+
+use mlua_sys::{lua_State, lua_pop, lua_pushcfunction, lua_setfield};
+use mlua_sys::{LUA_REGISTRYINDEX, luaL_getsubtable};
+
+pub use modules::MODULES;
+
+/// Makes every module of [`MODULES`] loadable with `require` in `l`.
+///
+/// Uses 3 stack slots. May raise a Lua error for lack of memory.
+///
+/// # Safety
+///
+/// `l` must be a valid Lua state of the version this crate was built for, with
+/// the standard `package` library opened.
+pub unsafe fn preload(l: *mut lua_State) {
+    // SAFETY: the caller vouches for `l`; slots are counted above.
+    unsafe {
+        luaL_getsubtable(l, LUA_REGISTRYINDEX, c"_PRELOAD".as_ptr());
+        for &(name, open) in MODULES {
+            lua_pushcfunction(l, open);
+            lua_setfield(l, -2, name.as_ptr());
+        }
+        lua_pop(l, 1);
+    }
+}
+
+/// [`preload`]s all modules and leaves the result of `require "socket"` on the
+/// stack: the namespace table.
+///
+/// # Safety
+///
+/// As [`preload`]; in addition the caller must allow Lua errors (call it in
+/// protected mode).
+pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
+    // SAFETY: the caller vouches for `l`.
+    unsafe {
+        preload(l);
+        mlua_sys::lua_getglobal(l, c"require".as_ptr());
+        mlua_sys::lua_pushstring(l, c"socket".as_ptr());
+        mlua_sys::lua_call(l, 1, 1);
+    }
+    1
+}

@@ -1,0 +1,1 @@
+//! Transfer encodings and line filters: bytes in, bytes out.

@@ -1,0 +1,1 @@
+//! Sockets, deadlines, names and operations; knows no Lua.

@@ -1,0 +1,2 @@
+//! `cargo xtask`: the commands of this project.
+fn main() {}
