@@ -1,0 +1,96 @@
+-- Sockets on the loopback interface, and events instead of sleeping. What `server`, `pair` and `datagrams` make is closed
+-- when the test ends.
+--
+--     server([host])             a listener on port 0; returns it and its port (a number)
+--     pair([server])             a connected client and the end that was accepted
+--     datagrams()                two UDP objects, each connected to the other
+--     readable(object [, time])  waits until select reports the object for reading (5 seconds); raises if it does not
+--     writable(object [, time])  the same for writing
+--     quiet(object, time)        waits that long; raises if the object becomes readable
+--     fill(object)               writes until the system takes no more; returns the number of bytes. The object's
+--                                timeout is 0 afterwards
+--     reset(object)              closes so that the peer sees a reset
+--     unused_port()              a port of 127.0.0.1 on which nothing listens
+--     elapsed(fn, ...)           the seconds that fn(...) takes
+
+local assert, error, require, string, tonumber = assert, error, require, string, tonumber
+
+local support = ...
+local PATIENCE = 5
+local M = {}
+
+local function socket()
+  return require "socket"
+end
+
+function M.server(host)
+  local server = support.closing(assert(socket().bind(host or "127.0.0.1", 0)))
+  server:settimeout(PATIENCE)
+  local _, port = server:getsockname()
+  return server, tonumber(port)
+end
+
+function M.pair(server)
+  server = server or M.server()
+  local host, port = server:getsockname()
+  local client = support.closing(assert(socket().connect(host, port)))
+  local accepted = support.closing(assert(server:accept()))
+  return client, accepted
+end
+
+function M.datagrams()
+  local a, b = support.closing(socket().udp4()), support.closing(socket().udp4())
+  assert(a:setsockname("127.0.0.1", 0))
+  assert(b:setsockname("127.0.0.1", 0))
+  assert(a:setpeername(b:getsockname()))
+  assert(b:setpeername(a:getsockname()))
+  return a, b
+end
+
+function M.readable(object, time)
+  local ready = socket().select({ object }, nil, time or PATIENCE)
+  if not ready[object] then error("nothing to read from " .. support.show(object), 2) end
+end
+
+function M.writable(object, time)
+  local _, ready = socket().select(nil, { object }, time or PATIENCE)
+  if not ready[object] then error("no room to write to " .. support.show(object), 2) end
+end
+
+function M.quiet(object, time)
+  local ready = socket().select({ object }, nil, time)
+  if ready[object] then error("something to read from " .. support.show(object), 2) end
+end
+
+function M.fill(object)
+  local block, sent = string.rep("x", 65536), 0
+  object:settimeout(0)
+  while true do
+    local last, problem, partial = object:send(block)
+    sent = sent + (last or partial)
+    if problem == "timeout" then return sent end
+    assert(last, problem)
+  end
+end
+
+function M.reset(object)
+  assert(object:setoption("linger", { on = true, timeout = 0 }))
+  object:close()
+end
+
+-- Bound and closed again: the system does not give such a port to the next who asks for any.
+function M.unused_port()
+  local server = assert(socket().bind("127.0.0.1", 0))
+  local _, port = server:getsockname()
+  server:close()
+  return tonumber(port)
+end
+
+function M.elapsed(fn, ...)
+  local gettime = socket().gettime
+  local start = gettime()
+  fn(...)
+  return gettime() - start
+end
+
+return M
