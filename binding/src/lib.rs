@@ -8,32 +8,40 @@
 
 mod boundary;
 mod embed;
+#[cfg(feature = "mlua")]
+pub mod mlua;
 pub mod modules;
 
 use std::ffi::c_int;
 
-use mlua_sys::{lua_State, lua_pop, lua_pushcfunction, lua_setfield};
-use mlua_sys::{LUA_REGISTRYINDEX, luaL_getsubtable};
+use mlua_sys::{LUA_REGISTRYINDEX, LUA_TTABLE, luaL_error, luaL_getsubtable};
+use mlua_sys::{lua_State, lua_getfield, lua_pop, lua_pushcfunction, lua_setfield, lua_type};
 
 pub use modules::MODULES;
 
 /// Makes every module of [`MODULES`] loadable with `require` in `l`.
 ///
-/// Uses 3 stack slots. May raise a Lua error for lack of memory.
+/// Uses 4 stack slots. May raise a Lua error: for lack of memory, or because the
+/// `package` library is not open.
 ///
 /// # Safety
 ///
-/// `l` must be a valid Lua state of the version this crate was built for, with
-/// the standard `package` library opened.
+/// `l` must be a valid Lua state of the version this crate was built for.
 pub unsafe fn preload(l: *mut lua_State) {
     // SAFETY: the caller vouches for `l`; slots are counted above.
     unsafe {
-        luaL_getsubtable(l, LUA_REGISTRYINDEX, c"_PRELOAD".as_ptr());
+        // `package.preload`; the registry names it `_PRELOAD`, but not on 5.1.
+        luaL_getsubtable(l, LUA_REGISTRYINDEX, c"_LOADED".as_ptr());
+        lua_getfield(l, -1, c"package".as_ptr());
+        if lua_type(l, -1) != LUA_TTABLE {
+            luaL_error(l, c"luasocket needs the package library".as_ptr());
+        }
+        luaL_getsubtable(l, -1, c"preload".as_ptr());
         for &(name, open) in MODULES {
             lua_pushcfunction(l, open);
             lua_setfield(l, -2, name.as_ptr());
         }
-        lua_pop(l, 1);
+        lua_pop(l, 3);
     }
 }
 
