@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of this project, one file each.
 
+mod bench;
 mod dist;
 mod job;
 mod project;
@@ -22,7 +23,7 @@ struct Command {
     run: fn(lexopt::Parser) -> Result<bool>,
 }
 
-const COMMANDS: &[Command] = &[test::COMMAND, dist::COMMAND];
+const COMMANDS: &[Command] = &[test::COMMAND, dist::COMMAND, bench::COMMAND];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
