@@ -1,22 +1,47 @@
 //! `luasocket`: a Lua interpreter with the library inside.
+//!
+//! It takes the command line of the stock `lua`, so it can stand wherever that
+//! stands; the shared library is not needed, and neither is an installed Lua.
+//! Other C modules of the same Lua version load into it.
+//!
+//! In reading order: [`options`] (the command line), [`session`] (what is done
+//! with it), [`chunk`] (calling Lua and reporting its errors), [`interactive`]
+//! (the prompt), [`interrupt`] (Ctrl-C), [`alloc`] (failing allocations, for tests).
+#![cfg_attr(not(test), no_main)]
 
-use std::ffi::CString;
+mod alloc;
+mod chunk;
+mod interactive;
+mod interrupt;
+mod options;
+mod session;
+mod terminal;
+mod version;
 
-use mlua_sys as lua;
+use std::ffi::{CStr, c_char, c_int};
 
-fn main() {
-    let script = std::env::args().nth(1).expect("usage: luasocket SCRIPT");
-    let path = CString::new(script).expect("path without NUL");
-    // SAFETY: a fresh state, used by this thread only.
-    unsafe {
-        let l = lua::luaL_newstate();
-        lua::luaL_openlibs(l);
-        luasocket::preload(l);
-        if lua::luaL_loadfile(l, path.as_ptr()) != 0 || lua::lua_pcall(l, 0, 0, 0) != 0 {
-            let message = std::ffi::CStr::from_ptr(lua::lua_tostring(l, -1));
-            eprintln!("luasocket: {}", message.to_string_lossy());
-            std::process::exit(1);
+/// The program starts here and not in Rust's own `main`, whose runtime would change
+/// the dispositions of signals, which a Lua program finds as its parent left them.
+///
+/// # Safety
+///
+/// To be called by the C runtime.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let argc = usize::try_from(argc).unwrap_or(0);
+    // SAFETY: the C runtime hands over `argc` strings that live as long as the process.
+    let words: Vec<&'static CStr> =
+        unsafe { (0..argc).map(|i| CStr::from_ptr(*argv.add(i))).collect() };
+    let program = words.first().copied().unwrap_or(c"luasocket");
+    match options::Options::parse(&words) {
+        Ok(options) => session::run(program, &words, options),
+        Err(misuse) => {
+            let name = program.to_string_lossy();
+            eprintln!("{name}: {misuse}\n{}", options::usage(&name));
+            1
         }
-        lua::lua_close(l);
     }
 }
+
+#[cfg(test)]
+fn main() {}
