@@ -26,8 +26,8 @@ use std::ffi::{CStr, c_char, c_int};
 /// # Safety
 ///
 /// To be called by the C runtime.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+#[cfg_attr(not(test), unsafe(export_name = "main"))]
+pub unsafe extern "C" fn start(argc: c_int, argv: *const *const c_char) -> c_int {
     let argc = usize::try_from(argc).unwrap_or(0);
     // SAFETY: the C runtime hands over `argc` strings that live as long as the process.
     let words: Vec<&'static CStr> =
@@ -42,6 +42,3 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         }
     }
 }
-
-#[cfg(test)]
-fn main() {}
