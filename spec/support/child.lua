@@ -2,6 +2,7 @@
 --
 --     spawn(script, ...)  starts `script` (Lua source) with the arguments; returns the child
 --     run(script, ...)    the same to its end; returns all it printed and its exit status
+--     script(script)      the path of a file with the script, for commands of one's own
 --     shell(command)      runs a shell command to its end; returns the same two
 --     interpreter()       the words that start the interpreter, quoted for the shell
 --     quote(text)         one word for the shell
@@ -40,11 +41,13 @@ function M.interpreter()
   return M.quote(arg[lowest])
 end
 
-local function write_script(script)
+-- Writes `script` to a file that is removed when the test ends; returns its path.
+function M.script(script)
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
   file:write(PROLOGUE:format(package.path, package.cpath), script)
   file:close()
+  support.finally(function() os.remove(path) end)
   return path
 end
 
@@ -64,12 +67,11 @@ local function finish(pipe)
 end
 
 function M.spawn(script, ...)
-  local path = write_script(script)
-  local words = { M.interpreter(), M.quote(path), ... }
+  local words = { M.interpreter(), M.quote(M.script(script)), ... }
   for i = 3, #words do words[i] = M.quote(words[i]) end
   -- The shell that popen starts runs a second one, which tells its number and becomes the interpreter.
   local pipe = start("/bin/sh -c " .. M.quote("echo $$; exec " .. table.concat(words, " ")))
-  local child = setmetatable({ pipe = pipe, path = path, pid = tonumber(pipe:read("*l")) }, Child)
+  local child = setmetatable({ pipe = pipe, pid = tonumber(pipe:read("*l")) }, Child)
   support.finally(function() child:stop() end)
   return child
 end
@@ -86,7 +88,6 @@ function Child:finish()
   if not self.pipe then return self.rest, self.status end
   self.rest, self.status = finish(self.pipe)
   self.pipe = nil
-  os.remove(self.path)
   return self.rest, self.status
 end
 
