@@ -49,17 +49,16 @@ fn run(mut parser: lexopt::Parser) -> Result<bool> {
     Ok(true)
 }
 
-/// Measures one workload on both sides: one round to warm up, then
-/// base, ours, base, ours …
+/// Measures one workload on both sides: one round to warm up, then the counted
+/// ones. Who is first changes from round to round.
 fn compare<'a>(bench: &Bench, workload: &'a Workload, options: &Options) -> Result<Row<'a>> {
     let rounds = options.rounds.or(workload.rounds).unwrap_or(5);
     let count = ((workload.count as f64 * options.scale) as u64).max(1);
     let mut row = Row::new(workload);
     for round in 0..=rounds {
-        for side in [Side::Base, Side::Ours] {
-            if side == Side::Base && !bench.has(workload, side) {
-                continue;
-            }
+        let mut sides = [Side::Base, Side::Ours];
+        sides.rotate_left(round as usize % 2);
+        for side in sides.into_iter().filter(|&side| bench.has(workload, side)) {
             let cost = bench.measure(workload, side, count)?;
             if round > 0 {
                 row.add(side, cost);

@@ -21,7 +21,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Adds a measurement. The sides must take turns.
+    /// Adds a measurement; the n-th of one side is compared with the n-th of the other.
     pub fn add(&mut self, side: Side, cost: f64) {
         match side {
             Side::Base => self.base.push(cost),
