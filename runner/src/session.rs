@@ -110,6 +110,9 @@ unsafe fn open_libraries(l: *mut lua_State, ignore_environment: bool) {
         // As the stock interpreters of these versions have it.
         #[cfg(any(feature = "lua54", feature = "lua55"))]
         lua::lua_gc(l, lua::LUA_GCGEN, 0, 0);
+        // `-W` turns them on; 5.5 has them on in a new state.
+        #[cfg(feature = "lua55")]
+        lua::lua_warning(l, c"@off".as_ptr(), 0);
         luasocket::preload(l);
         alloc::preload(l);
     }
