@@ -24,7 +24,15 @@ local function pair()
   return { reader = reader, writer = writer }
 end
 
-local function blocks(size, target)
+local function op(size)
+  return function(reader, n)
+    for _ = 1, n do reader:receive(size) end
+  end
+end
+
+--- Blocks that lie ready in the kernel.
+local function ready(size, target)
+  local receive = op(size)
   return {
     name = ("receive(%d)"):format(size),
     count = math.floor(300e6 / size),
@@ -32,13 +40,21 @@ local function blocks(size, target)
     bytes = size,
     target = target,
     setup = pair,
-    refill = function(state)
-      assert(state.writer:send(DATA) == BATCH)
-    end,
-    op = function(state, n)
-      local reader = state.reader
-      for _ = 1, n do reader:receive(size) end
-    end,
+    refill = function(state) assert(state.writer:send(DATA) == BATCH) end,
+    op = function(state, n) receive(state.reader, n) end,
+  }
+end
+
+--- Blocks from a peer that writes as fast as it can: what a call finds, and how
+--- often it must wait, changes from run to run.
+local function streaming(size)
+  return {
+    name = ("receive(%d) from a peer"):format(size),
+    count = math.floor(300e6 / size),
+    bytes = size,
+    rounds = 9,
+    setup = function() return peer.connect(peer.source(TEXT)) end,
+    op = op(size),
   }
 end
 
@@ -82,4 +98,13 @@ local peak = {
   end,
 }
 
-return { blocks(65536, 2.2), blocks(8192, 2.5), blocks(1024, 1.4), whole, peak }
+return {
+  ready(65536, 2.2),
+  ready(8192, 2.5),
+  ready(1024, 1.4),
+  streaming(65536),
+  streaming(8192),
+  streaming(1024),
+  whole,
+  peak,
+}
