@@ -7,8 +7,8 @@
 --     readable(object [, time])  waits until select reports the object for reading (5 seconds); raises if it does not
 --     writable(object [, time])  the same for writing
 --     quiet(object, time)        waits that long; raises if the object becomes readable
---     fill(object)               writes until the system takes no more; returns the number of bytes. The object's
---                                timeout is 0 afterwards
+--     fill(object)               writes until the system takes no more for a while; returns the number of bytes. The
+--                                object's timeout is 0 afterwards
 --     reset(object)              closes so that the peer sees a reset
 --     unused_port()              a port of 127.0.0.1 on which nothing listens
 --     elapsed(fn, ...)           the seconds that fn(...) takes
@@ -64,13 +64,18 @@ end
 
 function M.fill(object)
   local block, sent = string.rep("x", 65536), 0
-  object:settimeout(0)
-  while true do
-    local last, problem, partial = object:send(block)
+  local function write(data)
+    local last, problem, partial = object:send(data)
+    assert(last or problem == "timeout", problem)
     sent = sent + (last or partial)
-    if problem == "timeout" then return sent end
-    assert(last, problem)
+    return last
   end
+  object:settimeout(0)
+  repeat
+    repeat until not write(block)
+    socket().select(nil, { object }, 0.05) -- what is on its way to the other end makes room here
+  until not write("x")
+  return sent
 end
 
 function M.reset(object)
