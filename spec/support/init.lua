@@ -12,7 +12,8 @@
 -- time (10 seconds unless said otherwise). With LUASOCKET_REFERENCE=1 the library under test is the C library; then
 -- `t.reference` is true and every `t.fix` is skipped. With SPEC_VERBOSE=1 each test is announced.
 --
--- The checks are described in check.lua, sockets and events in net.lua, other processes in child.lua.
+-- The checks are described in check.lua, sockets and events in net.lua, lists for select in sets.lua, other processes in
+-- child.lua.
 
 local debug, io, os, package, print, string = debug, io, os, package, print, string
 local assert, error, getmetatable, ipairs, loadfile, pairs = assert, error, getmetatable, ipairs, loadfile, pairs
@@ -41,6 +42,7 @@ M.lua = part "version.lua"
 M.closing, M.finally = state.closing, state.finally
 include "check.lua"
 include "net.lua"
+include "sets.lua"
 include "child.lua"
 
 local count = { passed = 0, failed = 0, skipped = 0 }
