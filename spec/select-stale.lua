@@ -291,10 +291,8 @@ end)
 -- A pipe that is opened by `io.open` is inherited by children. Its descriptor's number is the lowest free one.
 each("a number whose former descriptor lives on in a child", function(list)
   timeout(list)
-  local path = os.tmpname()
-  os.remove(path)
+  local path = t.fresh_path()
   if select(2, t.shell("mkfifo " .. t.quote(path))) ~= 0 then t.skip("no pipe can be made") end
-  t.finally(function() os.remove(path) end)
   local probe = t.member()
   local number = probe:getfd()
   probe:close()

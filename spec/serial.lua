@@ -16,24 +16,8 @@ local function open(path)
   return object
 end
 
--- A path of nothing, removed at the end of the test.
-local function fresh_path()
-  local path = os.tmpname()
-  os.remove(path)
-  t.finally(function() os.remove(path) end)
-  return path
-end
-
-local function file_of(text)
-  local path = fresh_path()
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-  return path
-end
-
 local function fifo()
-  local path = fresh_path()
+  local path = t.fresh_path()
   local output, status = t.shell("mkfifo " .. t.quote(path))
   if status ~= 0 then t.skip("no pipe can be made: " .. output) end
   return path
@@ -58,7 +42,7 @@ while True:
 local function terminal()
   local _, status = t.shell("command -v python3")
   if status ~= 0 then t.skip("python3 is not installed") end
-  local script = file_of(TERMINAL)
+  local script = t.write(t.fresh_path(), TERMINAL)
   local pipe = assert(io.popen("exec python3 " .. t.quote(script) .. " 2>/dev/null", "r"))
   local path = pipe:read("*l")
   t.finally(function() pipe:close() end)
@@ -174,7 +158,7 @@ end)
 -- Regular files
 
 t.test("a regular file is read with every pattern", function()
-  local object = open(file_of("one\ntwo\r\nthree four five"))
+  local object = open(t.write(t.fresh_path(), "one\ntwo\r\nthree four five"))
   t.returns({ "one", n = 3 }, object:receive())
   t.returns({ true }, object:dirty())
   t.returns({ "two", n = 3 }, object:receive("*l"))
@@ -187,14 +171,14 @@ t.test("a regular file is read with every pattern", function()
 end)
 
 t.test("the end of a file closes a line and a count", function()
-  local object = open(file_of("no end"))
+  local object = open(t.write(t.fresh_path(), "no end"))
   fails("closed", "no end", object:receive())
-  object = open(file_of("short"))
+  object = open(t.write(t.fresh_path(), "short"))
   fails("closed", "short", object:receive(10))
 end)
 
 t.test("a regular file is written where it was read last", function()
-  local path = file_of("")
+  local path = t.write(t.fresh_path(), "")
   local object = open(path)
   t.returns({ 6, n = 3 }, object:send("hello\n"))
   t.returns({ 5, n = 3 }, object:send("world"))
@@ -205,7 +189,7 @@ t.test("a regular file is written where it was read last", function()
 end)
 
 t.test("select reports files and the null device at once", function()
-  local file, null = open(file_of("x")), open("/dev/null")
+  local file, null = open(t.write(t.fresh_path(), "x")), open("/dev/null")
   local readable, writable = t.returns(2, socket.select({ file, null }, { null, file }, 0))
   for _, ready in ipairs { readable, writable } do
     t.ok(ready[file] and ready[null])

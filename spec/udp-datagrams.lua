@@ -39,12 +39,6 @@ local function provoke(object)
   t.readable(object)
 end
 
-local function bytes(n)
-  local all = {}
-  for i = 0, 255 do all[i + 1] = string.char(i) end
-  return string.rep(table.concat(all), math.floor(n / 256) + 1):sub(1, n)
-end
-
 -- sendto and receivefrom
 
 t.test("sendto gives the length, receivefrom the datagram, address and port", function()
@@ -66,7 +60,7 @@ end)
 
 t.test("all bytes pass, and numbers are sent as text", function()
   local one, port = bound()
-  local all = bytes(256)
+  local all = t.bytes(256)
   t.returns({ 256 }, one:sendto(all, "127.0.0.1", port))
   t.returns({ all }, one:receive())
   t.returns({ 2 }, one:sendto(42, "127.0.0.1", port))
@@ -201,7 +195,7 @@ end)
 
 t.test("the largest datagram passes, one byte more does not", function()
   local one, port = bound()
-  local text = bytes(LARGEST)
+  local text = t.bytes(LARGEST)
   t.returns({ LARGEST }, one:sendto(text, "127.0.0.1", port))
   t.returns({ text }, one:receive(65536))
   fails("Message too long", one:sendto(text .. "x", "127.0.0.1", port))
@@ -211,7 +205,7 @@ end)
 
 t.test("a datagram of 8192 bytes is received whole without asking", function()
   local one, port = bound()
-  local text = bytes(socket._DATAGRAMSIZE)
+  local text = t.bytes(socket._DATAGRAMSIZE)
   t.equal(#text, 8192)
   one:sendto(text, "127.0.0.1", port)
   t.returns({ text }, one:receive())
@@ -221,7 +215,7 @@ end)
 
 t.fix("a datagram of any size is received whole without asking", function()
   local one, port = bound()
-  local text = bytes(LARGEST)
+  local text = t.bytes(LARGEST)
   one:sendto(text, "127.0.0.1", port)
   t.returns({ text }, one:receive())
   one:sendto(text, "127.0.0.1", port)
@@ -377,7 +371,7 @@ end)
 t.test("a receiver that is slow loses datagrams, not their bounds", function()
   local one, port = bound()
   local sender = udp()
-  local text = bytes(1000)
+  local text = t.bytes(1000)
   for i = 1, 2000 do t.returns({ 1004 }, sender:sendto(string.format("%04d", i) .. text, "127.0.0.1", port)) end
   one:settimeout(0)
   local last, count = 0, 0

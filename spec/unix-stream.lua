@@ -19,16 +19,8 @@ local function stream()
   return t.closing(unix.stream())
 end
 
--- A path for a socket, unused, removed at the end of the test.
-local function fresh_path()
-  local path = os.tmpname()
-  os.remove(path)
-  t.finally(function() os.remove(path) end)
-  return path
-end
-
 local function server(backlog)
-  local object, path = stream(), fresh_path()
+  local object, path = stream(), t.fresh_path()
   t.returns({ 1 }, object:bind(path))
   t.returns({ 1 }, object:listen(backlog))
   object:settimeout(5)
@@ -173,14 +165,14 @@ end)
 -- Naming
 
 t.test("bind gives a path, which getsockname tells", function()
-  local object, path = stream(), fresh_path()
+  local object, path = stream(), t.fresh_path()
   t.returns({ 1 }, object:bind(path))
   t.equal(object.class, "unixstream{master}")
   t.returns({ path }, object:getsockname())
 end)
 
 t.test("setsockname is bind, setpeername is connect", function()
-  local listener, path = stream(), fresh_path()
+  local listener, path = stream(), t.fresh_path()
   t.returns({ 1 }, listener:setsockname(path))
   t.returns({ 1 }, listener:listen())
   t.returns({ 1 }, stream():setpeername(path))
@@ -222,7 +214,7 @@ t.test("bind tells why it failed, and closes", function()
     fails(reason, object:bind(target))
     t.returns({ -1 }, object:getfd())
     t.equal(object.class, "unixstream{master}")
-    fails("Bad file descriptor", object:bind(fresh_path()))
+    fails("Bad file descriptor", object:bind(t.fresh_path()))
     fails("Bad file descriptor", object:listen())
     fails("closed", object:connect(path))
   end
@@ -230,8 +222,8 @@ end)
 
 t.test("a second bind fails", function()
   local object = stream()
-  t.returns({ 1 }, object:bind(fresh_path()))
-  fails("Invalid argument", object:bind(fresh_path()))
+  t.returns({ 1 }, object:bind(t.fresh_path()))
+  fails("Invalid argument", object:bind(t.fresh_path()))
 end)
 
 t.test("listening needs a name", function()
@@ -271,7 +263,7 @@ t.fix("a name with a leading NUL is abstract, and whole", function()
 end)
 
 t.fix("a NUL elsewhere in a path is an error", function()
-  local path = fresh_path()
+  local path = t.fresh_path()
   local object = stream()
   t.returns({ n = 2, nil, "Invalid argument" }, object:bind(path .. "\0x"))
   t.equal(io.open(path), nil)
@@ -303,7 +295,7 @@ t.test("connect, accept, talk", function()
 end)
 
 t.test("a connect that fails closes and keeps the class", function()
-  local object, path = stream(), fresh_path()
+  local object, path = stream(), t.fresh_path()
   fails("No such file or directory", object:connect(path))
   t.returns({ -1 }, object:getfd())
   t.equal(object.class, "unixstream{master}")
@@ -326,7 +318,7 @@ end)
 
 t.test("a bound master may connect", function()
   local listener, path = server()
-  local client, own = stream(), fresh_path()
+  local client, own = stream(), t.fresh_path()
   t.returns({ 1 }, client:bind(own))
   t.returns({ 1 }, client:connect(path))
   t.returns({ own }, client:getsockname())
@@ -561,7 +553,7 @@ local VANISHED = [[
 ]]
 
 local function check_vanished(before)
-  local output, status = t.run(before .. VANISHED, (fresh_path()))
+  local output, status = t.run(before .. VANISHED, (t.fresh_path()))
   t.equal(status, 0, output)
   t.match(output, "^nil\tclosed\t0[.0]*\nnil\tclosed\t0[.0]*\n")
   return output
