@@ -1,1 +1,32 @@
-//! Sockets, deadlines, names and operations; knows no Lua.
+//! Sockets for programs that may wait, without Lua.
+//!
+//! Reading order:
+//!
+//! 1. [`error`]: what can go wrong, and the words LuaSocket has for it.
+//! 2. [`deadline`]: from two timeouts to one limit for a call.
+//! 3. [`operation`]: the shape of everything that can wait, and what drives it.
+//! 4. [`buffer`], [`transport`], [`stream`]: a byte on its way up, and down.
+//! 5. [`datagram`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
+//!    of the operations.
+//! 6. [`sys`]: the kernel, and nothing else, with all its differences.
+//!
+//! Nothing here knows Lua, and nothing above [`sys`] makes a system call.
+#![deny(unsafe_code)]
+
+pub mod address;
+pub mod buffer;
+pub mod connect;
+pub mod datagram;
+pub mod deadline;
+pub mod error;
+pub mod interrupt;
+pub mod operation;
+pub mod options;
+pub mod resolve;
+pub mod select;
+pub mod socket;
+pub mod stream;
+pub mod sys;
+pub mod transport;
+
+pub use error::{Error, Result};

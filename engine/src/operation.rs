@@ -1,0 +1,143 @@
+//! The shape of everything that can wait, and what drives it.
+//!
+//! An operation makes its system call first and asks to wait only when the
+//! kernel said "would block". Who drives it decides what waiting means: the
+//! driver here polls until the limit of the call ([`Limit::None`],
+//! [`Limit::Until`], …), or answers at once ([`Limit::Now`]). A scheduler can
+//! park the operation instead; the operation does not know.
+
+use std::time::{Duration, Instant};
+
+use crate::deadline::Limit;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::sys::{self, Fd, PollFd};
+
+/// What a step came to.
+pub enum Step<T> {
+    /// The operation is over, with this result.
+    Done(T),
+    /// Nothing to be had now; [`Operation::interest`] tells what to wait for.
+    Wait,
+    /// As [`Step::Wait`], but the kernel was not asked again: it had less than
+    /// there was room for, so it has most likely nothing now.
+    Drained,
+}
+
+/// A state machine over a subject (a stream, a datagram socket, …). It may be
+/// stepped any number of times, also when nothing is ready.
+pub trait Operation<S: ?Sized> {
+    /// What it results in, failures and partial results included.
+    type Output;
+
+    /// Goes as far as it can without waiting.
+    fn step(&mut self, subject: &mut S) -> Step<Self::Output>;
+
+    /// What the last step, which answered [`Step::Wait`], waits for.
+    fn interest<'a>(&'a mut self, subject: &'a mut S) -> Interest<'a>;
+
+    /// The result when waiting ends for the reason `why` ([`Error::Timeout`],
+    /// [`Error::Interrupted`], or a failure of the wait itself).
+    fn give_up(&mut self, subject: &mut S, why: Error) -> Self::Output;
+}
+
+/// What to wait for.
+pub enum Interest<'a> {
+    /// One descriptor in one direction.
+    One(Fd, Direction),
+    /// Any of these (their `events` are set), or the instant.
+    Many(&'a mut [PollFd], Option<Instant>),
+}
+
+/// A direction of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// There is something to read, or an end, or an error.
+    Read,
+    /// There is room to write, or an error.
+    Write,
+}
+
+impl Direction {
+    /// The `poll` events that stand for it.
+    pub fn events(self) -> i16 {
+        match self {
+            Direction::Read => sys::POLLIN,
+            Direction::Write => sys::POLLOUT,
+        }
+    }
+}
+
+/// Drives `op` to its end, waiting in `poll` as long as `limit` allows.
+pub fn drive<S: ?Sized, O: Operation<S>>(op: &mut O, subject: &mut S, limit: Limit) -> O::Output {
+    loop {
+        match op.step(subject) {
+            Step::Done(output) => return output,
+            // Who may not wait wants to know for certain.
+            Step::Drained if limit.is_now() => continue,
+            Step::Drained | Step::Wait => {}
+        }
+        if limit.is_now() {
+            return op.give_up(subject, Error::Timeout);
+        }
+        if let Err(why) = wait(op.interest(subject), limit) {
+            return op.give_up(subject, why);
+        }
+    }
+}
+
+/// Waits once. An error is the reason to give the operation up.
+fn wait(interest: Interest<'_>, limit: Limit) -> Result<()> {
+    match interest {
+        Interest::One(fd, direction) => {
+            poll(&mut [PollFd::new(fd, direction.events())], None, limit).map(drop)
+        }
+        Interest::Many(fds, at) => poll(fds, at, limit).map(drop),
+    }
+}
+
+/// Polls `fds` until one is ready, `at` has come (both `Ok`), or `limit` is over
+/// ([`Error::Timeout`]). The result is the number of ready descriptors. Signals
+/// do not end it unless an interrupt was asked for.
+pub(crate) fn poll(fds: &mut [PollFd], at: Option<Instant>, limit: Limit) -> Result<usize> {
+    let start = needs_clock(at, limit).then(Instant::now);
+    let until = start.and_then(|now| limit.wake(now));
+    let wake = [at, until].into_iter().flatten().min();
+    let mut now = start;
+    loop {
+        let timeout = match (wake, now) {
+            (Some(wake), Some(now)) => Some(wake.saturating_duration_since(now)),
+            _ => None,
+        };
+        match sys::poll(fds, timeout) {
+            Ok(0) if timeout.is_some() => {
+                return match at {
+                    Some(at) if until.is_none_or(|until| at < until) => Ok(0),
+                    _ => Err(Error::Timeout),
+                };
+            }
+            Ok(ready) => return Ok(ready),
+            Err(sys::EINTR) if interrupt::requested() => return Err(Error::Interrupted),
+            Err(sys::EINTR) => now = start.map(|_| Instant::now()),
+            Err(errno) => return Err(Error::Os(errno)),
+        }
+    }
+}
+
+fn needs_clock(at: Option<Instant>, limit: Limit) -> bool {
+    at.is_some() || limit != Limit::None
+}
+
+/// Sleeps for `seconds`; negative and NaN not at all, beyond 2^31-1 that long.
+///
+/// Signals do not shorten it, unless an interrupt was asked for.
+pub fn sleep(seconds: f64) -> Result<()> {
+    if !(seconds > 0.0) {
+        return Ok(());
+    }
+    let limit = Limit::Until(Instant::now() + Duration::from_secs_f64(seconds.min(2_147_483_647.0)));
+    match poll(&mut [], None, limit) {
+        Err(Error::Timeout) | Ok(_) => Ok(()),
+        Err(why) => Err(why),
+    }
+}

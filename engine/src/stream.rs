@@ -1,0 +1,463 @@
+//! Streams of bytes: `receive` for patterns, `send` for strings, `accept`.
+
+use std::time::Instant;
+
+use memchr::memchr;
+
+use crate::address::Family;
+use crate::buffer::Buffer;
+use crate::connect::{Connect, Progress};
+use crate::error::{Error, Result};
+use crate::operation::{Direction, Interest, Operation, Step, drive};
+use crate::socket::Socket;
+use crate::sys::{self, Fd};
+use crate::transport::Transport;
+
+/// A stream object: not yet connected, connected, or listening.
+pub struct Stream {
+    /// The descriptor, its timeouts and options.
+    pub socket: Socket,
+    /// Bytes received and not yet taken.
+    pub buffer: Buffer,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// What `getstats` tells.
+    pub stats: Stats,
+    /// A connect under way.
+    pub connect: Option<Box<Connect>>,
+    /// How far connecting has come, when none is under way.
+    pub progress: Progress,
+    /// A descriptor that `accept` took and nobody has fetched yet.
+    accepted: Fd,
+}
+
+/// Counts of a stream.
+#[derive(Clone, Copy)]
+pub struct Stats {
+    /// Bytes taken by `receive`.
+    pub received: u64,
+    /// Bytes given to the system by `send`.
+    pub sent: u64,
+    /// When the object came into being, moved by `setstats`.
+    pub born: Instant,
+    /// Seconds to add to the time since.
+    pub older: f64,
+}
+
+impl Stats {
+    fn new() -> Stats {
+        Stats { received: 0, sent: 0, born: Instant::now(), older: 0.0 }
+    }
+
+    /// Age in seconds.
+    pub fn age(&self) -> f64 {
+        self.born.elapsed().as_secs_f64() + self.older
+    }
+
+    /// Pretends an age of `seconds`.
+    pub fn set_age(&mut self, seconds: f64) {
+        self.born = Instant::now();
+        self.older = seconds;
+    }
+}
+
+/// How much `receive` shall take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Up to the next LF, which is taken but not returned, without any CR.
+    Line,
+    /// Up to and with the next LF, as it came.
+    RawLine,
+    /// Everything until the stream ends.
+    All,
+    /// What is there, at least one byte.
+    Available,
+    /// That many bytes.
+    Count(usize),
+}
+
+/// What `receive` found. The bytes are the first `len` of the stream's buffer; they
+/// stay there until [`Stream::take`], so that nothing is lost if they cannot be
+/// handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Received {
+    /// Length of the result, whole or partial.
+    pub len: usize,
+    /// Bytes behind it that belong to it but are not returned: a line end.
+    skip: usize,
+    /// Why it is only partial, if it is.
+    pub error: Option<Error>,
+}
+
+impl Received {
+    /// Nothing.
+    pub const EMPTY: Received = Received { len: 0, skip: 0, error: None };
+}
+
+/// What `send` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Sent {
+    /// Bytes that the system took.
+    pub count: usize,
+    /// Why it did not take all, if so.
+    pub error: Option<Error>,
+}
+
+impl Stream {
+    /// An object without descriptor.
+    pub fn new() -> Stream {
+        Stream {
+            socket: Socket::new(sys::SOCK_STREAM),
+            buffer: Buffer::new(),
+            transport: Transport::Socket,
+            stats: Stats::new(),
+            connect: None,
+            progress: Progress::None,
+            accepted: sys::INVALID,
+        }
+    }
+
+    /// Receives what `pattern` asks for, as long as the timeouts allow.
+    pub fn receive(&mut self, pattern: Pattern) -> Received {
+        if let Some(error) = self.unusable() {
+            return Received { error: Some(error), ..Received::EMPTY };
+        }
+        let mut op = Receive::new(pattern);
+        if let Some(received) = op.from_buffer(self) {
+            return received;
+        }
+        let limit = self.socket.limit();
+        drive(&mut op, self, limit)
+    }
+
+    /// Takes away what [`Stream::receive`] found.
+    #[inline]
+    pub fn take(&mut self, received: Received) {
+        let taken = received.len + received.skip;
+        if taken > 0 {
+            self.stats.received += taken as u64;
+            self.buffer.consume(taken);
+        }
+    }
+
+    /// The bytes that [`Stream::receive`] found.
+    #[inline]
+    pub fn received(&self, received: Received) -> &[u8] {
+        &self.buffer.unread()[..received.len]
+    }
+
+    /// Sends `data`, waiting as long as the timeouts allow whenever the system
+    /// takes no more.
+    pub fn send(&mut self, data: &[u8]) -> Sent {
+        if let Some(error) = self.unusable() {
+            return Sent { count: 0, error: Some(error) };
+        }
+        let limit = self.socket.limit();
+        drive(&mut Send { data, count: 0 }, self, limit)
+    }
+
+    /// Waits for a connection to the listening socket. It is fetched with
+    /// [`Stream::fetch`]; one that was not is still there at the next call.
+    pub fn accept(&mut self) -> Result<()> {
+        let limit = self.socket.limit();
+        drive(&mut Accept, self, limit)
+    }
+
+    /// The stream of the connection that [`Stream::accept`] took.
+    pub fn fetch(&mut self, into: &mut Stream) {
+        let fd = std::mem::replace(&mut self.accepted, sys::INVALID);
+        into.socket.adopt(fd, self.socket.actual());
+        into.socket.family = self.socket.family;
+        into.progress = Progress::Connected;
+    }
+
+    /// Makes the socket listen. `backlog` is the length of the queue.
+    pub fn listen(&mut self, backlog: i32) -> Result<()> {
+        sys::listen(self.socket.fd(), backlog).map_err(Error::Os)
+    }
+
+    /// Closes, and forgets received bytes and a connect under way.
+    pub fn close(&mut self) {
+        self.connect = None;
+        self.progress = Progress::None;
+        self.buffer.clear();
+        self.socket.close();
+        self.socket.remembered.clear();
+        if self.accepted != sys::INVALID {
+            sys::close(std::mem::replace(&mut self.accepted, sys::INVALID));
+        }
+    }
+
+    /// Replaces the descriptor; see [`Socket::set_fd`].
+    pub fn set_fd(&mut self, fd: Fd) {
+        self.connect = None;
+        self.progress = Progress::None;
+        self.socket.set_fd(fd);
+    }
+
+    /// Makes the descriptor of an object whose family is decided from the start.
+    pub fn open(&mut self, family: Family) -> Result<()> {
+        self.socket.open(family)
+    }
+
+    /// Whether there are received bytes that nobody has taken.
+    #[inline]
+    pub fn is_dirty(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Why neither `receive` nor `send` can work, if so: closed here, or a connect
+    /// under way that has failed or does not finish in time.
+    #[inline]
+    fn unusable(&mut self) -> Option<Error> {
+        if self.socket.fd() == sys::INVALID {
+            return Some(Error::Closed);
+        }
+        if self.connect.is_some() { self.finish_connect().err() } else { None }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Stream {
+        Stream::new()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// `receive` under way. What has come lies in the stream's buffer.
+pub struct Receive {
+    pattern: Pattern,
+    /// Bytes of the buffer known to hold no LF.
+    scanned: usize,
+}
+
+impl Receive {
+    /// Begins to receive what `pattern` asks for.
+    pub fn new(pattern: Pattern) -> Receive {
+        Receive { pattern, scanned: 0 }
+    }
+
+    /// The result, if what is in the buffer suffices.
+    #[inline]
+    fn from_buffer(&mut self, stream: &mut Stream) -> Option<Received> {
+        match self.pattern {
+            Pattern::Line | Pattern::RawLine => self.line(stream),
+            Pattern::Count(0) => Some(zero_bytes(stream)),
+            Pattern::Count(n) if stream.buffer.len() >= n => {
+                Some(Received { len: n, ..Received::EMPTY })
+            }
+            Pattern::Available if !stream.buffer.is_empty() => {
+                Some(Received { len: stream.buffer.len(), ..Received::EMPTY })
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, stream: &mut Stream) -> Option<Received> {
+        let unread = stream.buffer.unread();
+        let Some(at) = memchr(b'\n', &unread[self.scanned..]) else {
+            self.scanned = unread.len();
+            return None;
+        };
+        let end = self.scanned + at;
+        if self.pattern == Pattern::RawLine {
+            return Some(Received { len: end + 1, ..Received::EMPTY });
+        }
+        Some(match memchr(b'\r', &unread[..end]) {
+            None => Received { len: end, skip: 1, error: None },
+            Some(cr) if cr + 1 == end => Received { len: cr, skip: 2, error: None },
+            Some(_) => Received { len: stream.drop_returns(end), skip: 1, error: None },
+        })
+    }
+
+    /// How many bytes more are wanted; `usize::MAX` if unknown.
+    fn missing(&self, stream: &Stream) -> usize {
+        match self.pattern {
+            Pattern::Count(n) => n - stream.buffer.len(),
+            _ => usize::MAX,
+        }
+    }
+
+    /// The partial result: all there is.
+    fn partial(&self, stream: &mut Stream, error: Option<Error>) -> Received {
+        let len = match self.pattern {
+            Pattern::Line => stream.drop_returns(stream.buffer.len()),
+            _ => stream.buffer.len(),
+        };
+        Received { len, skip: 0, error }
+    }
+
+    fn at_end(&self, stream: &mut Stream) -> Received {
+        let whole = self.pattern == Pattern::All && !stream.buffer.is_empty();
+        self.partial(stream, (!whole).then_some(Error::Closed))
+    }
+}
+
+impl Operation<Stream> for Receive {
+    type Output = Received;
+
+    fn step(&mut self, stream: &mut Stream) -> Step<Received> {
+        loop {
+            if let Some(received) = self.from_buffer(stream) {
+                return Step::Done(received);
+            }
+            match stream.fill(self.missing(stream)) {
+                Ok(Filled::Some) => {}
+                Ok(Filled::Short) => {
+                    return match self.from_buffer(stream) {
+                        Some(received) => Step::Done(received),
+                        None => Step::Drained,
+                    };
+                }
+                Ok(Filled::End) => return Step::Done(self.at_end(stream)),
+                Ok(Filled::WouldBlock) => return Step::Wait,
+                Err(error) => return Step::Done(self.partial(stream, Some(error))),
+            }
+        }
+    }
+
+    fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
+        Interest::One(stream.socket.fd(), stream.transport.wants(Direction::Read))
+    }
+
+    fn give_up(&mut self, stream: &mut Stream, why: Error) -> Received {
+        self.partial(stream, Some(why))
+    }
+}
+
+/// What a read brought.
+enum Filled {
+    /// Something; there may be more.
+    Some,
+    /// Less than there was room for: most likely all there is.
+    Short,
+    /// The end of the stream.
+    End,
+    /// Nothing yet.
+    WouldBlock,
+}
+
+impl Stream {
+    /// Reads once into the buffer; `want` as for [`Buffer::fill`].
+    fn fill(&mut self, want: usize) -> Result<Filled> {
+        let (fd, transport) = (self.socket.fd(), &mut self.transport);
+        let read = self.buffer.fill(want, |block| {
+            let room = block.capacity() - block.len();
+            loop {
+                match transport.recv(fd, block) {
+                    Err(sys::EINTR) => {}
+                    read => return read.map(|n| (n, n < room)),
+                }
+            }
+        });
+        match read.ok_or(Error::NoMemory)? {
+            Ok((0, _)) => Ok(Filled::End),
+            Ok((_, true)) => Ok(Filled::Short),
+            Ok((_, false)) => Ok(Filled::Some),
+            Err(sys::EAGAIN) => Ok(Filled::WouldBlock),
+            Err(errno) => Err(Error::from_errno(errno)),
+        }
+    }
+
+    /// Takes the CR bytes out of the first `end` bytes of the buffer: moves the
+    /// rest of them up against what follows, and counts the CRs as taken. Returns
+    /// how many are left.
+    #[cold]
+    fn drop_returns(&mut self, end: usize) -> usize {
+        let line = &mut self.buffer.unread_mut()[..end];
+        let mut to = end;
+        for from in (0..end).rev() {
+            if line[from] != b'\r' {
+                to -= 1;
+                line[to] = line[from];
+            }
+        }
+        self.buffer.consume(to);
+        self.stats.received += to as u64;
+        end - to
+    }
+}
+
+/// `receive(0)`: never waits, but tells an end that is known.
+fn zero_bytes(stream: &mut Stream) -> Received {
+    let ended = stream.buffer.is_empty() && stream.transport.at_end(stream.socket.fd());
+    Received { error: ended.then_some(Error::Closed), ..Received::EMPTY }
+}
+
+/// `send` under way.
+struct Send<'a> {
+    data: &'a [u8],
+    count: usize,
+}
+
+impl Operation<Stream> for Send<'_> {
+    type Output = Sent;
+
+    fn step(&mut self, stream: &mut Stream) -> Step<Sent> {
+        let done = |count, error| Step::Done(Sent { count, error });
+        while self.count < self.data.len() {
+            match stream.transport.send(stream.socket.fd(), &self.data[self.count..]) {
+                Ok(n) => {
+                    self.count += n;
+                    stream.stats.sent += n as u64;
+                }
+                Err(sys::EINTR) => {}
+                Err(sys::EAGAIN) => return Step::Wait,
+                Err(errno) => return done(self.count, Some(Error::from_errno(errno))),
+            }
+        }
+        done(self.count, None)
+    }
+
+    fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
+        Interest::One(stream.socket.fd(), stream.transport.wants(Direction::Write))
+    }
+
+    fn give_up(&mut self, _: &mut Stream, why: Error) -> Sent {
+        Sent { count: self.count, error: Some(why) }
+    }
+}
+
+/// `accept` under way.
+struct Accept;
+
+impl Operation<Stream> for Accept {
+    type Output = Result<()>;
+
+    fn step(&mut self, listener: &mut Stream) -> Step<Result<()>> {
+        if listener.accepted != sys::INVALID {
+            return Step::Done(Ok(()));
+        }
+        if listener.socket.fd() == sys::INVALID {
+            return Step::Done(Err(Error::Closed));
+        }
+        loop {
+            match sys::accept(listener.socket.fd()) {
+                Ok(fd) => {
+                    listener.accepted = fd;
+                    return Step::Done(Ok(()));
+                }
+                // The peer has gone again before we came.
+                Err(sys::EINTR | sys::ECONNABORTED) => {}
+                Err(sys::EAGAIN) => return Step::Wait,
+                Err(errno) => return Step::Done(Err(Error::from_errno(errno))),
+            }
+        }
+    }
+
+    fn interest<'a>(&'a mut self, listener: &'a mut Stream) -> Interest<'a> {
+        Interest::One(listener.socket.fd(), Direction::Read)
+    }
+
+    fn give_up(&mut self, _: &mut Stream, why: Error) -> Result<()> {
+        Err(why)
+    }
+}
