@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use mlua_sys::{lua_State, lua_call, lua_error, lua_insert, lua_gettop, luaL_loadbuffer, LUA_OK};
+use mlua_sys::{LUA_OK, lua_State, lua_call, lua_error, lua_gettop, lua_insert, luaL_loadbuffer};
 
 /// Loads the embedded source `text` under the chunk name `name` (`@` and a
 /// readable path) and calls it with the arguments of the running function, as

@@ -7,16 +7,30 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod boundary;
+mod datagram;
+mod dns;
 mod embed;
+mod except;
 #[cfg(feature = "mlua")]
 pub mod mlua;
 pub mod modules;
+mod namespace;
+mod object;
+mod select;
+mod serial;
+mod socket;
+mod stack;
+mod stream;
+mod tcp;
+mod udp;
+mod unix;
 
 use std::ffi::c_int;
 
 use mlua_sys::{LUA_REGISTRYINDEX, LUA_TTABLE, luaL_error, luaL_getsubtable};
 use mlua_sys::{lua_State, lua_getfield, lua_pop, lua_pushcfunction, lua_setfield, lua_type};
 
+pub use luasocket_engine::interrupt;
 pub use modules::MODULES;
 
 /// Makes every module of [`MODULES`] loadable with `require` in `l`.

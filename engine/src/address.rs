@@ -31,7 +31,11 @@ impl Family {
 
     /// The family of an address.
     pub fn of(address: &SocketAddr) -> Family {
-        if address.is_ipv4() { Family::Inet } else { Family::Inet6 }
+        if address.is_ipv4() {
+            Family::Inet
+        } else {
+            Family::Inet6
+        }
     }
 
     /// The family of a descriptor.
@@ -86,7 +90,9 @@ pub fn service(text: &[u8]) -> Result<Service> {
         return Ok(Service::Name);
     }
     let digits = text.iter().map(|digit| u32::from(digit - b'0'));
-    let number = digits.fold(0u32, |number, digit| number.saturating_mul(10).saturating_add(digit));
+    let number = digits.fold(0u32, |number, digit| {
+        number.saturating_mul(10).saturating_add(digit)
+    });
     match u16::try_from(number) {
         Ok(port) => Ok(Service::Port(port)),
         Err(_) => Err(Error::Resolve(sys::EAI_SERVICE)),
@@ -113,7 +119,10 @@ impl HostText {
 /// The numeric host of `address`, as `inet_ntop` writes it, with the interface
 /// of a scoped address.
 pub fn host_text(address: &SocketAddr) -> HostText {
-    let mut text = HostText { bytes: [0; HostText::MAX], len: 0 };
+    let mut text = HostText {
+        bytes: [0; HostText::MAX],
+        len: 0,
+    };
     match address {
         SocketAddr::V4(v4) => write_v4(&mut text, v4.ip()),
         SocketAddr::V6(_) => match sys::getnameinfo(address, true, false, true) {
@@ -141,7 +150,13 @@ fn write_v4(text: &mut HostText, ip: &Ipv4Addr) {
         }
         let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
         let digits = [b'0' + hundreds, b'0' + tens, b'0' + ones];
-        let skip = if hundreds > 0 { 0 } else if tens > 0 { 1 } else { 2 };
+        let skip = if hundreds > 0 {
+            0
+        } else if tens > 0 {
+            1
+        } else {
+            2
+        };
         text.put(&digits[skip..]);
     }
 }
@@ -166,10 +181,26 @@ mod tests {
 
     #[test]
     fn only_the_usual_notation_is_a_literal() {
-        for yes in ["127.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "::ffff:1.2.3.4"] {
+        for yes in [
+            "127.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "::ffff:1.2.3.4",
+        ] {
             assert!(literal(yes.as_bytes()).is_some(), "{yes}");
         }
-        for no in ["", "127.1", "01.2.3.4", "0x7f.1", "fe80::1%lo", "localhost", "1.2.3.4 ", "*"] {
+        for no in [
+            "",
+            "127.1",
+            "01.2.3.4",
+            "0x7f.1",
+            "fe80::1%lo",
+            "localhost",
+            "1.2.3.4 ",
+            "*",
+        ] {
             assert!(literal(no.as_bytes()).is_none(), "{no}");
         }
     }
@@ -180,7 +211,10 @@ mod tests {
         assert_eq!(service(b""), Ok(Service::Port(0)));
         assert_eq!(service(b"65535"), Ok(Service::Port(65535)));
         for bad in ["65536", "99999999999999999999"] {
-            assert_eq!(service(bad.as_bytes()), Err(Error::Resolve(sys::EAI_SERVICE)));
+            assert_eq!(
+                service(bad.as_bytes()),
+                Err(Error::Resolve(sys::EAI_SERVICE))
+            );
         }
         for name in ["http", "-1", "80 ", "0x50", "80.0"] {
             assert_eq!(service(name.as_bytes()), Ok(Service::Name));
@@ -189,7 +223,12 @@ mod tests {
 
     #[test]
     fn v4_text_is_what_the_standard_library_writes() {
-        for ip in [[0, 0, 0, 0], [127, 0, 0, 1], [1, 20, 255, 100], [10, 99, 9, 255]] {
+        for ip in [
+            [0, 0, 0, 0],
+            [127, 0, 0, 1],
+            [1, 20, 255, 100],
+            [10, 99, 9, 255],
+        ] {
             let ip = Ipv4Addr::from(ip);
             let text = host_text(&SocketAddr::new(ip.into(), 1));
             assert_eq!(text.bytes(), ip.to_string().as_bytes());

@@ -22,7 +22,10 @@ pub struct Buffer {
 impl Buffer {
     /// An empty buffer, without memory.
     pub const fn new() -> Buffer {
-        Buffer { bytes: Vec::new(), start: 0 }
+        Buffer {
+            bytes: Vec::new(),
+            start: 0,
+        }
     }
 
     /// What was received and not taken.
@@ -64,10 +67,18 @@ impl Buffer {
         stock::give(std::mem::take(&mut self.bytes));
     }
 
-    /// The whole content with the memory it lies in: the block, and where in it
-    /// the unread bytes begin. The buffer is empty afterwards.
-    pub fn take(&mut self) -> (Vec<u8>, usize) {
-        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.start))
+    /// The memory of the unread bytes, if there are just `len` of them, at its
+    /// beginning, with room for one more, and not much more memory than bytes. The
+    /// buffer is empty afterwards.
+    pub fn take_if_only(&mut self, len: usize) -> Option<Vec<u8>> {
+        if self.start != 0 || self.bytes.len() != len {
+            return None;
+        }
+        if self.bytes.capacity() / 2 > len {
+            self.bytes.shrink_to(len + 1);
+        }
+        self.bytes.try_reserve_exact(1).ok()?;
+        Some(std::mem::take(&mut self.bytes))
     }
 
     /// Lets `recv` append behind the unread bytes, and returns what it returns.
@@ -97,7 +108,11 @@ impl Buffer {
 
     /// As [`Buffer::fill`], for what comes in one piece of up to `size` bytes: all of
     /// them are reserved before.
-    pub fn fill_whole<T>(&mut self, size: usize, recv: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
+    pub fn fill_whole<T>(
+        &mut self,
+        size: usize,
+        recv: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Option<T> {
         if self.bytes.capacity() == 0 {
             self.bytes = stock::take()?;
         }
@@ -142,7 +157,10 @@ mod stock {
 
     #[inline]
     pub fn take() -> Option<Vec<u8>> {
-        let kept = BLOCKS.try_with(|blocks| blocks.borrow_mut().pop()).ok().flatten();
+        let kept = BLOCKS
+            .try_with(|blocks| blocks.borrow_mut().pop())
+            .ok()
+            .flatten();
         kept.or_else(|| {
             let mut block = Vec::new();
             block.try_reserve_exact(BLOCK).ok().map(|()| block)
@@ -170,7 +188,9 @@ mod tests {
     use super::*;
 
     fn put(buffer: &mut Buffer, bytes: &[u8]) {
-        buffer.fill(bytes.len(), |block| block.extend_from_slice(bytes)).expect("memory");
+        buffer
+            .fill(bytes.len(), |block| block.extend_from_slice(bytes))
+            .expect("memory");
     }
 
     #[test]

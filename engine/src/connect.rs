@@ -115,14 +115,21 @@ impl Stream {
             return known;
         }
         let limit = self.socket.limit();
-        let continued = self.connect.as_ref().is_some_and(|connect| connect.is_to(host, service));
+        let continued = self
+            .connect
+            .as_ref()
+            .is_some_and(|connect| connect.is_to(host, service));
         if !continued {
             self.connect = None;
             self.connect = Some(Box::new(Connect::begin(self, host, service, limit)?));
         }
         match self.run_connect(limit) {
             Outcome::Over(result) => {
-                self.progress = if result.is_ok() { Progress::Connected } else { Progress::Spent };
+                self.progress = if result.is_ok() {
+                    Progress::Connected
+                } else {
+                    Progress::Spent
+                };
                 result
             }
             Outcome::Pending(Error::Timeout) if continued && limit.is_now() => {
@@ -198,7 +205,9 @@ impl Stream {
     }
 
     fn run_connect(&mut self, limit: Limit) -> Outcome {
-        let Some(mut connect) = self.connect.take() else { return Outcome::Over(Ok(())) };
+        let Some(mut connect) = self.connect.take() else {
+            return Outcome::Over(Ok(()));
+        };
         let outcome = drive(&mut *connect, self, limit);
         if let Outcome::Pending(_) = outcome {
             self.connect = Some(connect);
@@ -222,7 +231,12 @@ impl Connect {
             let placeholder = sys::dup(lookup.fd()).map_err(Error::Os)?;
             stream.socket.adopt_placeholder(placeholder);
         }
-        Ok(Connect { host: host.into(), service: service.into(), stage, waiting: Vec::new() })
+        Ok(Connect {
+            host: host.into(),
+            service: service.into(),
+            stage,
+            waiting: Vec::new(),
+        })
     }
 
     fn is_to(&self, host: &[u8], service: &[u8]) -> bool {
@@ -243,7 +257,8 @@ impl Connect {
             Stage::Lookup(lookup) => self.waiting.push(PollFd::new(lookup.fd(), sys::POLLIN)),
             Stage::Race(race) => {
                 let running = race.running.iter();
-                self.waiting.extend(running.map(|at| PollFd::new(at.fd, sys::POLLOUT)));
+                self.waiting
+                    .extend(running.map(|at| PollFd::new(at.fd, sys::POLLOUT)));
             }
         }
     }
@@ -260,7 +275,9 @@ impl Operation<Stream> for Connect {
                 Some(Ok(found)) => self.stage = Stage::Race(Race::new(stream, found, false)),
             }
         }
-        let Stage::Race(race) = &mut self.stage else { return Step::Wait };
+        let Stage::Race(race) = &mut self.stage else {
+            return Step::Wait;
+        };
         match race.step(stream) {
             Step::Done(result) => Step::Done(Outcome::Over(result)),
             _ => Step::Wait,
@@ -307,7 +324,11 @@ impl Race {
                 return Step::Done(Ok(()));
             }
         }
-        if self.running.is_empty() { Step::Done(Err(self.last)) } else { Step::Wait }
+        if self.running.is_empty() {
+            Step::Done(Err(self.last))
+        } else {
+            Step::Wait
+        }
     }
 
     /// Looks which attempts have come to an end; whether one has won.
@@ -362,7 +383,9 @@ impl Race {
 
     /// Starts an attempt on the next address; whether it has won at once.
     fn start(&mut self, stream: &mut Stream) -> bool {
-        let Some(address) = self.left.pop_front() else { return false };
+        let Some(address) = self.left.pop_front() else {
+            return false;
+        };
         let attempt = match self.descriptor(stream, &address) {
             Ok(attempt) => attempt,
             Err(error) => {
@@ -401,14 +424,23 @@ impl Race {
         let unused = !self.tried && stream.progress == Progress::None;
         self.tried = true;
         let socket = &mut stream.socket;
-        if unused && socket.fd() != sys::INVALID && !socket.is_fresh() && socket.actual() == family {
-            return Ok(Attempt { fd: socket.fd(), to: *address, shared: true });
+        if unused && socket.fd() != sys::INVALID && !socket.is_fresh() && socket.actual() == family
+        {
+            return Ok(Attempt {
+                fd: socket.fd(),
+                to: *address,
+                shared: true,
+            });
         }
         if vacant && self.local.is_some() {
             // Its local address must be free for the next.
             socket.release();
         }
-        let mut attempt = Attempt { fd: socket.make(family)?, to: *address, shared: false };
+        let mut attempt = Attempt {
+            fd: socket.make(family)?,
+            to: *address,
+            shared: false,
+        };
         if let Some(local) = &self.local {
             sys::bind(attempt.fd, &SockAddr::from(local)).map_err(Error::Os)?;
         }
@@ -427,8 +459,9 @@ impl Race {
 /// resolver's first (RFC 8305 §4).
 fn alternate(found: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first = found.first().map(Family::of);
-    let (mut same, mut other): (VecDeque<_>, VecDeque<_>) =
-        found.into_iter().partition(|address| Some(Family::of(address)) == first);
+    let (mut same, mut other): (VecDeque<_>, VecDeque<_>) = found
+        .into_iter()
+        .partition(|address| Some(Family::of(address)) == first);
     let mut order = VecDeque::with_capacity(same.len() + other.len());
     while !same.is_empty() || !other.is_empty() {
         order.extend(same.pop_front());
@@ -450,7 +483,9 @@ mod tests {
         stream.socket.bind(b"127.0.0.1", b"0").unwrap();
         stream.listen(8).unwrap();
         let name = stream.socket.name().unwrap();
-        let sys::Name::Inet(local) = name.name() else { panic!("inet") };
+        let sys::Name::Inet(local) = name.name() else {
+            panic!("inet")
+        };
         (stream, local.port().to_string())
     }
 
@@ -475,11 +510,22 @@ mod tests {
         let (_listener, port) = listener();
         let mut stream = Stream::new();
         let port: u16 = port.parse().unwrap();
-        let found = vec![SocketAddr::from(([127, 0, 0, 2], port)), ([127, 0, 0, 1], port).into()];
+        let found = vec![
+            SocketAddr::from(([127, 0, 0, 2], port)),
+            ([127, 0, 0, 1], port).into(),
+        ];
         let stage = Stage::Race(Race::new(&stream, found, true));
         let (host, service) = (Box::default(), Box::default());
-        stream.connect = Some(Box::new(Connect { host, service, stage, waiting: Vec::new() }));
-        assert!(matches!(stream.run_connect(Limit::after(5.0)), Outcome::Over(Ok(()))));
+        stream.connect = Some(Box::new(Connect {
+            host,
+            service,
+            stage,
+            waiting: Vec::new(),
+        }));
+        assert!(matches!(
+            stream.run_connect(Limit::after(5.0)),
+            Outcome::Over(Ok(()))
+        ));
         assert!(stream.socket.peer().is_ok());
     }
 

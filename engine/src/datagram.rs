@@ -28,7 +28,11 @@ pub struct Datagram {
 impl Datagram {
     /// An object without descriptor.
     pub const fn new() -> Datagram {
-        Datagram { socket: Socket::new(sys::SOCK_DGRAM), found: Buffer::new(), from: None }
+        Datagram {
+            socket: Socket::new(sys::SOCK_DGRAM),
+            found: Buffer::new(),
+            from: None,
+        }
     }
 
     /// Sends one datagram to the peer; its length.
@@ -155,7 +159,11 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
         // The resolver reads a negative number, and finds no such service.
         let negative = port.first() == Some(&b'-') && port.len() > 1;
         let digits = port.iter().skip(1).all(u8::is_ascii_digit);
-        return Err(if negative && digits { Error::ResolveRaw(sys::EAI_SERVICE) } else { unknown });
+        return Err(if negative && digits {
+            Error::ResolveRaw(sys::EAI_SERVICE)
+        } else {
+            unknown
+        });
     }
     match resolve::resolve(Some(host), port, family, sys::SOCK_DGRAM, false) {
         Resolved::Now(answer) => answer.map_err(raw)?.first().copied().ok_or(unknown),
@@ -205,7 +213,9 @@ impl Operation<Datagram> for Receive {
     fn step(&mut self, datagram: &mut Datagram) -> Step<Result<SockAddr>> {
         let fd = datagram.socket.fd();
         loop {
-            let read = datagram.found.fill_whole(self.size, |block| sys::recvfrom(fd, block));
+            let read = datagram
+                .found
+                .fill_whole(self.size, |block| sys::recvfrom(fd, block));
             match read {
                 Some(Err(sys::EINTR)) => {}
                 Some(Err(sys::EAGAIN)) => return Step::Wait,

@@ -17,7 +17,10 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// No bound, the state of a new object.
-    pub const NONE: Timeouts = Timeouts { block: -1.0, total: -1.0 };
+    pub const NONE: Timeouts = Timeouts {
+        block: -1.0,
+        total: -1.0,
+    };
 
     /// The limit of a call that starts now. Reads the clock only if it must.
     pub fn begin(&self) -> Limit {
@@ -28,7 +31,10 @@ impl Timeouts {
             (None, None) => Limit::None,
             (Some(Duration::ZERO), _) | (_, Some(Duration::ZERO)) => Limit::Now,
             (Some(only), None) | (None, Some(only)) => Limit::Until(Instant::now() + only),
-            (Some(each), Some(total)) => Limit::Each { each, until: Instant::now() + total },
+            (Some(each), Some(total)) => Limit::Each {
+                each,
+                until: Instant::now() + total,
+            },
         }
     }
 }
@@ -36,7 +42,11 @@ impl Timeouts {
 /// `seconds` as a bound. Negative values, NaN and what exceeds [`FOREVER`]
 /// (infinity included) are none.
 pub fn bound(seconds: f64) -> Option<Duration> {
-    if seconds >= 0.0 && seconds < FOREVER { Some(Duration::from_secs_f64(seconds)) } else { None }
+    if seconds >= 0.0 && seconds < FOREVER {
+        Some(Duration::from_secs_f64(seconds))
+    } else {
+        None
+    }
 }
 
 /// From here on, in seconds, a timeout is none; some 24 days, where LuaSocket's
@@ -64,7 +74,11 @@ pub enum Limit {
 impl Limit {
     /// The limit of a call that may take `seconds` (see [`bound`]) from now.
     pub fn after(seconds: f64) -> Limit {
-        Timeouts { block: seconds, total: -1.0 }.begin()
+        Timeouts {
+            block: seconds,
+            total: -1.0,
+        }
+        .begin()
     }
 
     /// The instant at which a wait that begins at `now` must end, if any.
@@ -110,7 +124,9 @@ mod tests {
     #[test]
     fn one_timeout_is_a_deadline_two_bound_each_wait() {
         let now = Instant::now();
-        let Limit::Until(until) = begin(5.0, -1.0) else { panic!("a deadline") };
+        let Limit::Until(until) = begin(5.0, -1.0) else {
+            panic!("a deadline")
+        };
         assert!(until >= now + Duration::from_secs(5));
         let each = begin(1.0, 5.0);
         let later = Instant::now();

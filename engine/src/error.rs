@@ -103,7 +103,10 @@ impl Text {
     /// The first `Text::MAX` bytes of `bytes`.
     pub fn new(bytes: &[u8]) -> Text {
         let len = bytes.len().min(Text::MAX);
-        let mut text = Text { bytes: [0; Text::MAX], len };
+        let mut text = Text {
+            bytes: [0; Text::MAX],
+            len,
+        };
         text.bytes[..len].copy_from_slice(&bytes[..len]);
         text
     }
@@ -160,7 +163,10 @@ mod tests {
     fn statuses_have_their_fixed_words() {
         assert_eq!(says(Error::from_errno(sys::ECONNRESET)), "closed");
         assert_eq!(says(Error::from_errno(sys::ETIMEDOUT)), "timeout");
-        assert_eq!(says(Error::from_errno(sys::EADDRINUSE)), "address already in use");
+        assert_eq!(
+            says(Error::from_errno(sys::EADDRINUSE)),
+            "address already in use"
+        );
         assert_eq!(says(Error::for_datagram(sys::EPIPE)), "refused");
     }
 

@@ -6,7 +6,7 @@
 //! 2. [`deadline`]: from two timeouts to one limit for a call.
 //! 3. [`operation`]: the shape of everything that can wait, and what drives it.
 //! 4. [`buffer`], [`transport`], [`stream`]: a byte on its way up, and down.
-//! 5. [`datagram`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
+//! 5. [`datagram`], [`unix`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
 //!    of the operations.
 //! 6. [`sys`]: the kernel, and nothing else, with all its differences.
 //!
@@ -18,6 +18,7 @@ pub mod buffer;
 pub mod connect;
 pub mod datagram;
 pub mod deadline;
+pub mod dns;
 pub mod error;
 pub mod interrupt;
 pub mod operation;
@@ -28,5 +29,6 @@ pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod transport;
+pub mod unix;
 
 pub use error::{Error, Result};

@@ -135,7 +135,8 @@ pub fn sleep(seconds: f64) -> Result<()> {
     if !(seconds > 0.0) {
         return Ok(());
     }
-    let limit = Limit::Until(Instant::now() + Duration::from_secs_f64(seconds.min(2_147_483_647.0)));
+    let limit =
+        Limit::Until(Instant::now() + Duration::from_secs_f64(seconds.min(2_147_483_647.0)));
     match poll(&mut [], None, limit) {
         Err(Error::Timeout) | Ok(_) => Ok(()),
         Err(why) => Err(why),

@@ -106,7 +106,10 @@ impl Device {
         if name.len() > Device::MAX || name.contains(&0) {
             return None;
         }
-        let mut device = Device { bytes: [0; Device::MAX], len: name.len() as u8 };
+        let mut device = Device {
+            bytes: [0; Device::MAX],
+            len: name.len() as u8,
+        };
         device.bytes[..name.len()].copy_from_slice(name);
         Some(device)
     }
@@ -124,41 +127,138 @@ const fn option(
     set: u8,
     get: u8,
 ) -> SocketOption {
-    SocketOption { name, level, code, kind, set, get }
+    SocketOption {
+        name,
+        level,
+        code,
+        kind,
+        set,
+        get,
+    }
 }
 
 const INET: u8 = TCP | UDP;
 
 /// All options, sorted by their name in C.
 pub const OPTIONS: &[SocketOption] = &[
-    option("ipv6-add-membership", opt::IPV6_ADD_MEMBERSHIP, Kind::Membership6, UDP, 0),
-    option("ipv6-drop-membership", opt::IPV6_DROP_MEMBERSHIP, Kind::Membership6, UDP, 0),
-    option("ipv6-multicast-hops", opt::IPV6_MULTICAST_HOPS, Kind::Number, UDP, UDP),
-    option("ipv6-multicast-loop", opt::IPV6_MULTICAST_LOOP, Kind::Boolean, UDP, UDP),
-    option("ipv6-unicast-hops", opt::IPV6_UNICAST_HOPS, Kind::Number, UDP, UDP),
+    option(
+        "ipv6-add-membership",
+        opt::IPV6_ADD_MEMBERSHIP,
+        Kind::Membership6,
+        UDP,
+        0,
+    ),
+    option(
+        "ipv6-drop-membership",
+        opt::IPV6_DROP_MEMBERSHIP,
+        Kind::Membership6,
+        UDP,
+        0,
+    ),
+    option(
+        "ipv6-multicast-hops",
+        opt::IPV6_MULTICAST_HOPS,
+        Kind::Number,
+        UDP,
+        UDP,
+    ),
+    option(
+        "ipv6-multicast-loop",
+        opt::IPV6_MULTICAST_LOOP,
+        Kind::Boolean,
+        UDP,
+        UDP,
+    ),
+    option(
+        "ipv6-unicast-hops",
+        opt::IPV6_UNICAST_HOPS,
+        Kind::Number,
+        UDP,
+        UDP,
+    ),
     option("ipv6-v6only", opt::IPV6_V6ONLY, Kind::Boolean, INET, INET),
-    option("ip-add-membership", opt::IP_ADD_MEMBERSHIP, Kind::Membership, UDP, 0),
-    option("ip-drop-membership", opt::IP_DROP_MEMBERSHIP, Kind::Membership, UDP, 0),
-    option("ip-multicast-if", opt::IP_MULTICAST_IF, Kind::Address, UDP, UDP),
-    option("ip-multicast-loop", opt::IP_MULTICAST_LOOP, Kind::Boolean, UDP, UDP),
-    option("ip-multicast-ttl", opt::IP_MULTICAST_TTL, Kind::Number, UDP, UDP),
+    option(
+        "ip-add-membership",
+        opt::IP_ADD_MEMBERSHIP,
+        Kind::Membership,
+        UDP,
+        0,
+    ),
+    option(
+        "ip-drop-membership",
+        opt::IP_DROP_MEMBERSHIP,
+        Kind::Membership,
+        UDP,
+        0,
+    ),
+    option(
+        "ip-multicast-if",
+        opt::IP_MULTICAST_IF,
+        Kind::Address,
+        UDP,
+        UDP,
+    ),
+    option(
+        "ip-multicast-loop",
+        opt::IP_MULTICAST_LOOP,
+        Kind::Boolean,
+        UDP,
+        UDP,
+    ),
+    option(
+        "ip-multicast-ttl",
+        opt::IP_MULTICAST_TTL,
+        Kind::Number,
+        UDP,
+        UDP,
+    ),
     #[cfg(target_os = "linux")]
     option("bindtodevice", opt::SO_BINDTODEVICE, Kind::Device, TCP, TCP),
     option("broadcast", opt::SO_BROADCAST, Kind::Boolean, UDP, UDP),
     option("dontroute", opt::SO_DONTROUTE, Kind::Boolean, UDP, UDP),
-    option("error", opt::SO_ERROR, Kind::Pending, 0, INET | UNIX_STREAM | UNIX_DGRAM),
-    option("keepalive", opt::SO_KEEPALIVE, Kind::Boolean, TCP | UNIX_STREAM, TCP | UNIX_STREAM),
-    option("linger", opt::SO_LINGER, Kind::Linger, TCP | UNIX_STREAM, TCP | UNIX_STREAM),
+    option(
+        "error",
+        opt::SO_ERROR,
+        Kind::Pending,
+        0,
+        INET | UNIX_STREAM | UNIX_DGRAM,
+    ),
+    option(
+        "keepalive",
+        opt::SO_KEEPALIVE,
+        Kind::Boolean,
+        TCP | UNIX_STREAM,
+        TCP | UNIX_STREAM,
+    ),
+    option(
+        "linger",
+        opt::SO_LINGER,
+        Kind::Linger,
+        TCP | UNIX_STREAM,
+        TCP | UNIX_STREAM,
+    ),
     option("recv-buffer-size", opt::SO_RCVBUF, Kind::Number, INET, INET),
     option("reuseaddr", opt::SO_REUSEADDR, Kind::Boolean, EVERY, EVERY),
     option("reuseport", opt::SO_REUSEPORT, Kind::Boolean, INET, INET),
     option("send-buffer-size", opt::SO_SNDBUF, Kind::Number, INET, INET),
     #[cfg(target_os = "linux")]
-    option("tcp-defer-accept", opt::TCP_DEFER_ACCEPT, Kind::Number, TCP, TCP),
+    option(
+        "tcp-defer-accept",
+        opt::TCP_DEFER_ACCEPT,
+        Kind::Number,
+        TCP,
+        TCP,
+    ),
     #[cfg(target_os = "linux")]
     option("tcp-fastopen", opt::TCP_FASTOPEN, Kind::Number, TCP, TCP),
     #[cfg(target_os = "linux")]
-    option("tcp-fastopen-connect", opt::TCP_FASTOPEN_CONNECT, Kind::Switch, TCP, TCP),
+    option(
+        "tcp-fastopen-connect",
+        opt::TCP_FASTOPEN_CONNECT,
+        Kind::Switch,
+        TCP,
+        TCP,
+    ),
     option("tcp-keepcnt", opt::TCP_KEEPCNT, Kind::Number, TCP, TCP),
     option("tcp-keepidle", opt::TCP_KEEPIDLE, Kind::Number, TCP, TCP),
     option("tcp-keepintvl", opt::TCP_KEEPINTVL, Kind::Number, TCP, TCP),
@@ -170,12 +270,16 @@ const EVERY: u8 = TCP | UDP | UNIX_STREAM | UNIX_DGRAM;
 /// The option of that name, if objects of the class in `class` ([`TCP`], …) can
 /// set it.
 pub fn settable(name: &[u8], class: u8) -> Option<&'static SocketOption> {
-    OPTIONS.iter().find(|option| option.name.as_bytes() == name && option.set & class != 0)
+    OPTIONS
+        .iter()
+        .find(|option| option.name.as_bytes() == name && option.set & class != 0)
 }
 
 /// The option of that name, if objects of the class in `class` can get it.
 pub fn gettable(name: &[u8], class: u8) -> Option<&'static SocketOption> {
-    OPTIONS.iter().find(|option| option.name.as_bytes() == name && option.get & class != 0)
+    OPTIONS
+        .iter()
+        .find(|option| option.name.as_bytes() == name && option.get & class != 0)
 }
 
 impl SocketOption {
@@ -215,9 +319,9 @@ impl SocketOption {
             Kind::Device => device(fd, level, code).map(Value::Device),
             Kind::Address => sys::getsockopt(fd, level, code)
                 .map(|address| Value::Address(opt::from_in_addr(address))),
-            Kind::Pending => number().map(|errno| {
-                Value::Pending((errno != 0).then(|| Error::from_errno(errno)))
-            }),
+            Kind::Pending => {
+                number().map(|errno| Value::Pending((errno != 0).then(|| Error::from_errno(errno))))
+            }
             Kind::Membership | Kind::Membership6 => Err(sys::EINVAL),
         };
         value.map_err(|_| Error::GetOption)
@@ -228,7 +332,10 @@ fn device(fd: Fd, level: i32, code: i32) -> sys::Result<Device> {
     let mut name = [0; Device::MAX + 1];
     let len = sys::getsockopt_bytes(fd, level, code, &mut name)?;
     let name = &name[..len.min(name.len())];
-    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    let end = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
     Device::new(&name[..end]).ok_or(sys::EINVAL)
 }
 
@@ -291,11 +398,24 @@ mod tests {
         for (name, value) in [
             ("keepalive", Value::Boolean(true)),
             ("tcp-nodelay", Value::Boolean(true)),
-            ("linger", Value::Linger { on: true, timeout: 7 }),
+            (
+                "linger",
+                Value::Linger {
+                    on: true,
+                    timeout: 7,
+                },
+            ),
             ("tcp-keepidle", Value::Number(42)),
         ] {
-            settable(name.as_bytes(), TCP).unwrap().set(fd, value).unwrap();
-            assert_eq!(gettable(name.as_bytes(), TCP).unwrap().get(fd), Ok(value), "{name}");
+            settable(name.as_bytes(), TCP)
+                .unwrap()
+                .set(fd, value)
+                .unwrap();
+            assert_eq!(
+                gettable(name.as_bytes(), TCP).unwrap().get(fd),
+                Ok(value),
+                "{name}"
+            );
         }
         sys::close(fd);
     }
@@ -303,7 +423,10 @@ mod tests {
     #[test]
     fn a_refusal_is_one_error() {
         let option = settable(b"keepalive", TCP).unwrap();
-        assert_eq!(option.set(sys::INVALID, Value::Boolean(true)), Err(Error::SetOption));
+        assert_eq!(
+            option.set(sys::INVALID, Value::Boolean(true)),
+            Err(Error::SetOption)
+        );
         assert_eq!(option.get(sys::INVALID), Err(Error::GetOption));
     }
 }

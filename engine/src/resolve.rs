@@ -74,11 +74,15 @@ fn prepare(
     let host = host.map(CString::new).transpose().map_err(|_| unknown)?;
     let service = match port {
         Service::Port(port) => address::port_text(port),
-        Service::Name => {
-            CString::new(service).map_err(|_| Error::Resolve(sys::EAI_SERVICE))?
-        }
+        Service::Name => CString::new(service).map_err(|_| Error::Resolve(sys::EAI_SERVICE))?,
     };
-    let query = Query { host, service, family, kind, passive };
+    let query = Query {
+        host,
+        service,
+        family,
+        kind,
+        passive,
+    };
     if named {
         return Ok(if query.is_local() {
             Resolved::Now(query.blocking())
@@ -117,8 +121,12 @@ impl Query {
     }
 
     fn ask(&self, numeric: bool) -> Result<Vec<SocketAddr>> {
-        let hints =
-            Hints { family: self.family.code(), kind: self.kind, passive: self.passive, numeric };
+        let hints = Hints {
+            family: self.family.code(),
+            kind: self.kind,
+            passive: self.passive,
+            numeric,
+        };
         sys::getaddrinfo(self.host.as_deref(), Some(&self.service), hints)
     }
 }
@@ -133,7 +141,10 @@ impl<T: Send + 'static> Lookup<T> {
     /// Has `ask` called on a look-up thread.
     pub fn start(ask: impl FnOnce() -> Result<T> + Send + 'static) -> Result<Lookup<T>> {
         let (ours, theirs) = sys::socketpair().map_err(Error::Os)?;
-        let lookup = Lookup { answer: Arc::default(), fd: ours };
+        let lookup = Lookup {
+            answer: Arc::default(),
+            fd: ours,
+        };
         let signal = Signal(theirs);
         signal.silence(ours);
         let answer = Arc::clone(&lookup.answer);
@@ -207,22 +218,33 @@ mod threads {
         process: u32,
     }
 
-    static POOL: Mutex<Pool> =
-        Mutex::new(Pool { jobs: VecDeque::new(), threads: 0, idle: 0, process: 0 });
+    static POOL: Mutex<Pool> = Mutex::new(Pool {
+        jobs: VecDeque::new(),
+        threads: 0,
+        idle: 0,
+        process: 0,
+    });
     static WORK: Condvar = Condvar::new();
 
     pub fn submit(job: Job) -> Result<()> {
         let mut pool = lock(&POOL);
         let process = std::process::id();
         if pool.process != process {
-            *pool = Pool { jobs: VecDeque::new(), threads: 0, idle: 0, process };
+            *pool = Pool {
+                jobs: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+                process,
+            };
         }
         pool.jobs.push_back(job);
         if pool.idle >= pool.jobs.len() {
             WORK.notify_one();
         } else if pool.threads < MOST {
             let spawned = sys::without_signals(|| {
-                std::thread::Builder::new().name("luasocket-dns".into()).spawn(work)
+                std::thread::Builder::new()
+                    .name("luasocket-dns".into())
+                    .spawn(work)
             });
             match spawned {
                 Ok(_) => pool.threads += 1,
@@ -246,8 +268,9 @@ mod threads {
                 continue;
             }
             pool.idle += 1;
-            let (again, waited) =
-                WORK.wait_timeout(pool, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (again, waited) = WORK
+                .wait_timeout(pool, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
             pool = again;
             pool.idle -= 1;
             if waited.timed_out() && pool.jobs.is_empty() {
@@ -266,7 +289,13 @@ mod tests {
     use crate::sys::PollFd;
 
     fn now(host: &str, service: &str, family: Family) -> Result<Vec<SocketAddr>> {
-        match resolve(Some(host.as_bytes()), service.as_bytes(), family, sys::SOCK_STREAM, false) {
+        match resolve(
+            Some(host.as_bytes()),
+            service.as_bytes(),
+            family,
+            sys::SOCK_STREAM,
+            false,
+        ) {
             Resolved::Now(answer) => answer,
             Resolved::Later(_) => panic!("{host} needs a look-up"),
         }
@@ -274,9 +303,18 @@ mod tests {
 
     #[test]
     fn literals_need_no_lookup() {
-        assert_eq!(now("127.0.0.1", "80", Family::Unspec), Ok(vec!["127.0.0.1:80".parse().unwrap()]));
-        assert_eq!(now("::1", "0", Family::Inet6), Ok(vec!["[::1]:0".parse().unwrap()]));
-        assert_eq!(now("127.1", "7", Family::Unspec), Ok(vec!["127.0.0.1:7".parse().unwrap()]));
+        assert_eq!(
+            now("127.0.0.1", "80", Family::Unspec),
+            Ok(vec!["127.0.0.1:80".parse().unwrap()])
+        );
+        assert_eq!(
+            now("::1", "0", Family::Inet6),
+            Ok(vec!["[::1]:0".parse().unwrap()])
+        );
+        assert_eq!(
+            now("127.1", "7", Family::Unspec),
+            Ok(vec!["127.0.0.1:7".parse().unwrap()])
+        );
     }
 
     #[test]
@@ -302,7 +340,10 @@ mod tests {
         })
         .unwrap();
         let mut fds = [PollFd::new(lookup.fd(), sys::POLLIN | sys::POLLOUT)];
-        assert_eq!(operation::poll(&mut fds, None, Limit::Now), Err(Error::Timeout));
+        assert_eq!(
+            operation::poll(&mut fds, None, Limit::Now),
+            Err(Error::Timeout)
+        );
         assert!(lookup.take().is_none());
         release.send(()).unwrap();
         operation::poll(&mut fds, None, Limit::after(10.0)).unwrap();

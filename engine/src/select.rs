@@ -80,7 +80,13 @@ impl Selector {
     #[inline]
     pub fn watch(&mut self, fd: Fd, serial: u64, direction: Direction, index: u32) {
         self.foreign |= serial == 0;
-        self.entries.push(Entry { fd, index, direction, ready: false, serial });
+        self.entries.push(Entry {
+            fd,
+            index,
+            direction,
+            ready: false,
+            serial,
+        });
     }
 
     /// Watches a stream that is still connecting; to be told in [`Connecting`] by
@@ -128,7 +134,8 @@ impl Selector {
     fn fill_polled(&mut self) {
         self.polled.clear();
         let entries = self.entries.iter();
-        self.polled.extend(entries.map(|entry| PollFd::new(entry.fd, entry.direction.events())));
+        self.polled
+            .extend(entries.map(|entry| PollFd::new(entry.fd, entry.direction.events())));
     }
 
     fn read_polled(&mut self) -> Result<()> {
@@ -275,7 +282,9 @@ mod kept {
 
         /// Notes every entry, and tells the kernel what it does not know yet.
         fn list(&mut self, entries: &[Entry]) -> Listed {
-            let Some(set) = &self.set else { return Listed::Not };
+            let Some(set) = &self.set else {
+                return Listed::Not;
+            };
             self.call = self.call.wrapping_add(1);
             for (index, entry) in entries.iter().enumerate() {
                 let number = entry.fd as usize;
@@ -296,7 +305,11 @@ mod kept {
                 if slot.serial != entry.serial || slot.events & event == 0 {
                     if let Err(errno) = slot.tell(set, entry) {
                         // What cannot be in a set (a plain file) is always ready.
-                        return if errno == epoll::EPERM { Listed::Not } else { Listed::Failed(errno) };
+                        return if errno == epoll::EPERM {
+                            Listed::Not
+                        } else {
+                            Listed::Failed(errno)
+                        };
                     }
                 }
             }
@@ -341,7 +354,11 @@ mod kept {
                 if slot.serial & u64::from(u32::MAX) != token >> 32 {
                     return None;
                 }
-                let wanted = if slot.call == self.call { slot.wanted } else { 0 };
+                let wanted = if slot.call == self.call {
+                    slot.wanted
+                } else {
+                    0
+                };
                 let mut hit = false;
                 for direction in [Direction::Read, Direction::Write] {
                     let ready = self::event(direction) | ERROR;
@@ -378,7 +395,7 @@ mod kept {
                         self.events = events;
                         return Ok(());
                     }
-                    Err(epoll::ENOENT) => {}
+                    Err(sys::ENOENT) => {}
                     Err(errno) => return Err(errno),
                 }
             }
@@ -458,7 +475,11 @@ mod tests {
             }
             sys::send(pairs[n as usize / 2].1, b"x").unwrap();
             for _ in 0..3 {
-                assert_eq!(select(&mut selector, &pairs), [n as u32 / 2], "level-triggered");
+                assert_eq!(
+                    select(&mut selector, &pairs),
+                    [n as u32 / 2],
+                    "level-triggered"
+                );
             }
         }
     }
@@ -487,7 +508,10 @@ mod tests {
         let number = pairs[50].0;
         pairs.remove(50);
         let (a, b) = sys::socketpair().unwrap();
-        assert!(a == number || b == number, "the lowest numbers are taken first");
+        assert!(
+            a == number || b == number,
+            "the lowest numbers are taken first"
+        );
         pairs.insert(50, Pair(a, b, 1000));
         sys::send(b, b"x").unwrap();
         assert_eq!(select(&mut selector, &pairs), [50]);

@@ -86,7 +86,11 @@ impl Socket {
         self.fd = fd;
         self.closed = fd == sys::INVALID;
         self.placeholder = false;
-        self.serial = if self.closed { 0 } else { NEXT.fetch_add(1, Ordering::Relaxed) };
+        self.serial = if self.closed {
+            0
+        } else {
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        };
     }
 
     /// Takes a fresh descriptor of `family`.

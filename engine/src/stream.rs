@@ -46,7 +46,12 @@ pub struct Stats {
 
 impl Stats {
     fn new() -> Stats {
-        Stats { received: 0, sent: 0, born: Instant::now(), older: 0.0 }
+        Stats {
+            received: 0,
+            sent: 0,
+            born: Instant::now(),
+            older: 0.0,
+        }
     }
 
     /// Age in seconds.
@@ -92,7 +97,11 @@ pub struct Received {
 
 impl Received {
     /// Nothing.
-    pub const EMPTY: Received = Received { len: 0, skip: 0, error: None };
+    pub const EMPTY: Received = Received {
+        len: 0,
+        skip: 0,
+        error: None,
+    };
 }
 
 /// What `send` came to.
@@ -122,7 +131,10 @@ impl Stream {
     /// Receives what `pattern` asks for, as long as the timeouts allow.
     pub fn receive(&mut self, pattern: Pattern) -> Received {
         if let Some(error) = self.unusable() {
-            return Received { error: Some(error), ..Received::EMPTY };
+            return Received {
+                error: Some(error),
+                ..Received::EMPTY
+            };
         }
         let mut op = Receive::new(pattern);
         if let Some(received) = op.from_buffer(self) {
@@ -148,11 +160,25 @@ impl Stream {
         &self.buffer.unread()[..received.len]
     }
 
+    /// As [`Stream::take`], but hands over the memory that the bytes lie in, with a
+    /// NUL behind them; unless other bytes are there too, or memory is lacking.
+    pub fn take_whole(&mut self, received: Received) -> Option<Vec<u8>> {
+        let taken = received.len + received.skip;
+        let mut bytes = self.buffer.take_if_only(taken)?;
+        bytes.truncate(received.len);
+        bytes.push(0);
+        self.stats.received += taken as u64;
+        Some(bytes)
+    }
+
     /// Sends `data`, waiting as long as the timeouts allow whenever the system
     /// takes no more.
     pub fn send(&mut self, data: &[u8]) -> Sent {
         if let Some(error) = self.unusable() {
-            return Sent { count: 0, error: Some(error) };
+            return Sent {
+                count: 0,
+                error: Some(error),
+            };
         }
         let limit = self.socket.limit();
         drive(&mut Send { data, count: 0 }, self, limit)
@@ -215,7 +241,11 @@ impl Stream {
         if self.socket.fd() == sys::INVALID {
             return Some(Error::Closed);
         }
-        if self.connect.is_some() { self.finish_connect().err() } else { None }
+        if self.connect.is_some() {
+            self.finish_connect().err()
+        } else {
+            None
+        }
     }
 }
 
@@ -241,7 +271,10 @@ pub struct Receive {
 impl Receive {
     /// Begins to receive what `pattern` asks for.
     pub fn new(pattern: Pattern) -> Receive {
-        Receive { pattern, scanned: 0 }
+        Receive {
+            pattern,
+            scanned: 0,
+        }
     }
 
     /// The result, if what is in the buffer suffices.
@@ -250,12 +283,14 @@ impl Receive {
         match self.pattern {
             Pattern::Line | Pattern::RawLine => self.line(stream),
             Pattern::Count(0) => Some(zero_bytes(stream)),
-            Pattern::Count(n) if stream.buffer.len() >= n => {
-                Some(Received { len: n, ..Received::EMPTY })
-            }
-            Pattern::Available if !stream.buffer.is_empty() => {
-                Some(Received { len: stream.buffer.len(), ..Received::EMPTY })
-            }
+            Pattern::Count(n) if stream.buffer.len() >= n => Some(Received {
+                len: n,
+                ..Received::EMPTY
+            }),
+            Pattern::Available if !stream.buffer.is_empty() => Some(Received {
+                len: stream.buffer.len(),
+                ..Received::EMPTY
+            }),
             _ => None,
         }
     }
@@ -269,12 +304,27 @@ impl Receive {
         };
         let end = self.scanned + at;
         if self.pattern == Pattern::RawLine {
-            return Some(Received { len: end + 1, ..Received::EMPTY });
+            return Some(Received {
+                len: end + 1,
+                ..Received::EMPTY
+            });
         }
         Some(match memchr(b'\r', &unread[..end]) {
-            None => Received { len: end, skip: 1, error: None },
-            Some(cr) if cr + 1 == end => Received { len: cr, skip: 2, error: None },
-            Some(_) => Received { len: stream.drop_returns(end), skip: 1, error: None },
+            None => Received {
+                len: end,
+                skip: 1,
+                error: None,
+            },
+            Some(cr) if cr + 1 == end => Received {
+                len: cr,
+                skip: 2,
+                error: None,
+            },
+            Some(_) => Received {
+                len: stream.drop_returns(end),
+                skip: 1,
+                error: None,
+            },
         })
     }
 
@@ -292,7 +342,11 @@ impl Receive {
             Pattern::Line => stream.drop_returns(stream.buffer.len()),
             _ => stream.buffer.len(),
         };
-        Received { len, skip: 0, error }
+        Received {
+            len,
+            skip: 0,
+            error,
+        }
     }
 
     fn at_end(&self, stream: &mut Stream) -> Received {
@@ -389,7 +443,10 @@ impl Stream {
 /// `receive(0)`: never waits, but tells an end that is known.
 fn zero_bytes(stream: &mut Stream) -> Received {
     let ended = stream.buffer.is_empty() && stream.transport.at_end(stream.socket.fd());
-    Received { error: ended.then_some(Error::Closed), ..Received::EMPTY }
+    Received {
+        error: ended.then_some(Error::Closed),
+        ..Received::EMPTY
+    }
 }
 
 /// `send` under way.
@@ -404,7 +461,10 @@ impl Operation<Stream> for Send<'_> {
     fn step(&mut self, stream: &mut Stream) -> Step<Sent> {
         let done = |count, error| Step::Done(Sent { count, error });
         while self.count < self.data.len() {
-            match stream.transport.send(stream.socket.fd(), &self.data[self.count..]) {
+            match stream
+                .transport
+                .send(stream.socket.fd(), &self.data[self.count..])
+            {
                 Ok(n) => {
                     self.count += n;
                     stream.stats.sent += n as u64;
@@ -422,7 +482,10 @@ impl Operation<Stream> for Send<'_> {
     }
 
     fn give_up(&mut self, _: &mut Stream, why: Error) -> Sent {
-        Sent { count: self.count, error: Some(why) }
+        Sent {
+            count: self.count,
+            error: Some(why),
+        }
     }
 }
 

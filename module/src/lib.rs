@@ -23,4 +23,7 @@ macro_rules! export {
 
 export! {
     luaopen_socket = socket,
+    luaopen_socket_core = socket_core,
+    luaopen_socket_serial = socket_serial,
+    luaopen_socket_unix = socket_unix,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::unix::syscall;
 use super::{Fd, Result, close};
 
-pub use libc::{EEXIST, ENOENT, EPERM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT};
+pub use libc::{EEXIST, EPERM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT};
 
 use super::errno;
 
@@ -31,8 +31,10 @@ impl Epoll {
     /// `epoll_create1(2)`.
     pub fn new() -> Result<Epoll> {
         let fd = syscall!(epoll_create1(libc::EPOLL_CLOEXEC))?;
-        let (read_write, private) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (read_write, private) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
         // SAFETY: a fresh mapping, of which the first byte is then written.
         unsafe {
             let page = libc::mmap(null_mut(), PAGE, read_write, private, -1, 0);
@@ -48,7 +50,10 @@ impl Epoll {
                 return Err(error);
             }
             *page.cast::<u8>() = 1;
-            Ok(Epoll { fd, page: page.cast() })
+            Ok(Epoll {
+                fd,
+                page: page.cast(),
+            })
         }
     }
 
@@ -85,7 +90,10 @@ impl Epoll {
         let ms = timeout.map_or(-1, |timeout| up(timeout).min(i32::MAX as u128) as i32);
         events.clear();
         let room = events.spare_capacity_mut();
-        let (ptr, len) = (room.as_mut_ptr().cast(), room.len().min(i32::MAX as usize) as i32);
+        let (ptr, len) = (
+            room.as_mut_ptr().cast(),
+            room.len().min(i32::MAX as usize) as i32,
+        );
         let n = syscall!(epoll_wait(self.fd, ptr, len, ms))? as usize;
         // SAFETY: the kernel has written `n` events of the spare capacity.
         unsafe { events.set_len(n) };

@@ -62,7 +62,10 @@ pub const TCP_NODELAY: Name = (IPPROTO_TCP, libc::TCP_NODELAY);
 
 /// `struct linger`.
 pub fn linger(on: bool, seconds: i32) -> libc::linger {
-    libc::linger { l_onoff: on.into(), l_linger: seconds }
+    libc::linger {
+        l_onoff: on.into(),
+        l_linger: seconds,
+    }
 }
 
 /// A `struct linger` in words.

@@ -9,8 +9,8 @@ use std::time::Duration;
 pub use libc::{
     AF_INET, AF_INET6, AF_UNIX, EACCES, EADDRINUSE, EAGAIN, EAI_AGAIN, EAI_BADFLAGS, EAI_FAIL,
     EAI_FAMILY, EAI_MEMORY, EAI_NONAME, EAI_OVERFLOW, EAI_SERVICE, EAI_SOCKTYPE, EALREADY, EBADF,
-    ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EISCONN, EMFILE, EPIPE,
-    ETIMEDOUT, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_RD, SHUT_RDWR, SHUT_WR,
+    ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EINVAL, EISCONN, EMFILE, ENOENT,
+    EPIPE, ETIMEDOUT, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_RD, SHUT_RDWR, SHUT_WR,
     SOCK_DGRAM, SOCK_STREAM,
 };
 
@@ -61,7 +61,11 @@ pub struct PollFd(libc::pollfd);
 impl PollFd {
     /// Asks about `events` of `fd`.
     pub fn new(fd: Fd, events: i16) -> PollFd {
-        PollFd(libc::pollfd { fd, events, revents: 0 })
+        PollFd(libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        })
     }
 
     /// The descriptor.
@@ -93,7 +97,9 @@ fn poll_for(fds: *mut libc::pollfd, len: usize, timeout: Option<Duration>) -> Re
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: timeout.subsec_nanos() as _,
     });
-    let spec = spec.as_ref().map_or(std::ptr::null(), |spec| spec as *const _);
+    let spec = spec
+        .as_ref()
+        .map_or(std::ptr::null(), |spec| spec as *const _);
     syscall!(ppoll(fds, len as _, spec, std::ptr::null()))
 }
 
@@ -143,7 +149,11 @@ pub fn open(path: &CStr) -> Result<Fd> {
 /// `socket(2)`.
 pub fn socket(family: c_int, kind: c_int) -> Result<Fd> {
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-    return syscall!(socket(family, kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0));
+    return syscall!(socket(
+        family,
+        kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        0
+    ));
     #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
     return syscall!(socket(family, kind, 0)).and_then(adopt);
 }
@@ -181,7 +191,12 @@ fn adopt(fd: Fd) -> Result<Fd> {
 pub fn accept(fd: Fd) -> Result<Fd> {
     let null = std::ptr::null_mut();
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-    return syscall!(accept4(fd, null, null.cast(), libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC));
+    return syscall!(accept4(
+        fd,
+        null,
+        null.cast(),
+        libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC
+    ));
     #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
     return syscall!(accept(fd, null, null.cast())).and_then(adopt);
 }
@@ -259,7 +274,10 @@ impl Sigpipe {
             libc::sigaddset(&mut set, libc::SIGPIPE);
             libc::sigpending(&mut pending);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut old);
-            Sigpipe { old, pending: libc::sigismember(&pending, libc::SIGPIPE) == 1 }
+            Sigpipe {
+                old,
+                pending: libc::sigismember(&pending, libc::SIGPIPE) == 1,
+            }
         }
     }
 
@@ -321,12 +339,18 @@ pub enum Name<'a> {
 
 impl SockAddr {
     // SAFETY: all-zero is a valid `sockaddr_storage`.
-    const EMPTY: SockAddr = SockAddr { storage: unsafe { zeroed() }, len: 0 };
+    const EMPTY: SockAddr = SockAddr {
+        storage: unsafe { zeroed() },
+        len: 0,
+    };
     const ROOM: libc::socklen_t = size_of::<libc::sockaddr_storage>() as _;
 
     /// No address, family unspecified: what `connect` takes to remove a peer.
     pub fn unspecified() -> SockAddr {
-        SockAddr { len: size_of::<libc::sockaddr>() as _, ..SockAddr::EMPTY }
+        SockAddr {
+            len: size_of::<libc::sockaddr>() as _,
+            ..SockAddr::EMPTY
+        }
     }
 
     /// A Unix-domain path; one that begins with a NUL is an abstract name.
@@ -374,7 +398,12 @@ impl SockAddr {
         };
         match path.first() {
             Some(0) => path,
-            _ => &path[..path.iter().position(|byte| *byte == 0).unwrap_or(path.len())],
+            _ => {
+                &path[..path
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(path.len())]
+            }
         }
     }
 
@@ -417,7 +446,10 @@ impl From<&SocketAddr> for SockAddr {
 }
 
 fn from_v4(sin: &libc::sockaddr_in) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::from(u32::from_be(sin.sin_addr.s_addr)), u16::from_be(sin.sin_port))
+    SocketAddrV4::new(
+        Ipv4Addr::from(u32::from_be(sin.sin_addr.s_addr)),
+        u16::from_be(sin.sin_port),
+    )
 }
 
 fn from_v6(sin6: &libc::sockaddr_in6) -> SocketAddrV6 {
@@ -428,12 +460,16 @@ fn from_v6(sin6: &libc::sockaddr_in6) -> SocketAddrV6 {
 
 /// The kernel's form of an IPv4 address.
 pub fn in_addr(ip: &Ipv4Addr) -> libc::in_addr {
-    libc::in_addr { s_addr: u32::from(*ip).to_be() }
+    libc::in_addr {
+        s_addr: u32::from(*ip).to_be(),
+    }
 }
 
 /// The kernel's form of an IPv6 address.
 pub fn in6_addr(ip: &Ipv6Addr) -> libc::in6_addr {
-    libc::in6_addr { s6_addr: ip.octets() }
+    libc::in6_addr {
+        s6_addr: ip.octets(),
+    }
 }
 
 /// `bind(2)`.
@@ -483,7 +519,13 @@ pub fn setsockopt_bytes(fd: Fd, level: c_int, name: c_int, value: &[u8]) -> Resu
 pub fn getsockopt<T: Copy>(fd: Fd, level: c_int, name: c_int) -> Result<T> {
     let mut value = MaybeUninit::<T>::zeroed();
     let mut len = size_of::<T>() as libc::socklen_t;
-    syscall!(getsockopt(fd, level, name, value.as_mut_ptr().cast(), &mut len))?;
+    syscall!(getsockopt(
+        fd,
+        level,
+        name,
+        value.as_mut_ptr().cast(),
+        &mut len
+    ))?;
     // SAFETY: zeroed, then written by the kernel; the contract says zero is valid.
     Ok(unsafe { value.assume_init() })
 }
@@ -491,7 +533,13 @@ pub fn getsockopt<T: Copy>(fd: Fd, level: c_int, name: c_int) -> Result<T> {
 /// `getsockopt(2)` of a string: fills `value`, returns the length.
 pub fn getsockopt_bytes(fd: Fd, level: c_int, name: c_int, value: &mut [u8]) -> Result<usize> {
     let mut len = value.len() as libc::socklen_t;
-    syscall!(getsockopt(fd, level, name, value.as_mut_ptr().cast(), &mut len))?;
+    syscall!(getsockopt(
+        fd,
+        level,
+        name,
+        value.as_mut_ptr().cast(),
+        &mut len
+    ))?;
     Ok(len as usize)
 }
 
@@ -559,7 +607,11 @@ pub fn getaddrinfo(
         ask.ai_family = hints.family;
         ask.ai_socktype = hints.kind;
         ask.ai_flags = if hints.passive { libc::AI_PASSIVE } else { 0 }
-            | if hints.numeric { libc::AI_NUMERICHOST } else { 0 };
+            | if hints.numeric {
+                libc::AI_NUMERICHOST
+            } else {
+                0
+            };
         let mut list = std::ptr::null_mut();
         let ptr = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         match libc::getaddrinfo(ptr(host), ptr(service), &ask, &mut list) {
@@ -676,13 +728,7 @@ mod glibc {
 /// Calls one of the `_r` functions with a buffer that grows until it suffices.
 #[cfg(target_os = "linux")]
 fn host_entry(
-    call: impl Fn(
-        *mut libc::hostent,
-        *mut c_char,
-        usize,
-        *mut *mut libc::hostent,
-        *mut c_int,
-    ) -> c_int,
+    call: impl Fn(*mut libc::hostent, *mut c_char, usize, *mut *mut libc::hostent, *mut c_int) -> c_int,
 ) -> std::result::Result<HostEntry, crate::Error> {
     // `h_errno` for "see errno".
     const NETDB_INTERNAL: c_int = -1;
@@ -691,8 +737,13 @@ fn host_entry(
         // SAFETY: zero is a valid `hostent` to be overwritten.
         let mut entry: libc::hostent = unsafe { zeroed() };
         let (mut result, mut code) = (std::ptr::null_mut(), 0);
-        let failed =
-            call(&mut entry, buffer.as_mut_ptr(), buffer.len(), &mut result, &mut code);
+        let failed = call(
+            &mut entry,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            &mut result,
+            &mut code,
+        );
         if failed == libc::ERANGE && buffer.len() < 1 << 20 {
             buffer.resize(buffer.len() * 4, 0);
             continue;
@@ -730,7 +781,8 @@ unsafe fn read_host_entry(entry: &libc::hostent) -> HostEntry {
         }
         let mut at = entry.h_addr_list;
         while entry.h_addrtype == AF_INET && !at.is_null() && !(*at).is_null() {
-            host.addresses.push(Ipv4Addr::from(*(*at).cast::<[u8; 4]>()));
+            host.addresses
+                .push(Ipv4Addr::from(*(*at).cast::<[u8; 4]>()));
             at = at.add(1);
         }
     }

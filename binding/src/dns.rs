@@ -1,0 +1,179 @@
+//! `socket.dns`: names and addresses.
+
+use std::ffi::{CStr, CString, c_int};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use luasocket_engine::address::{self, Family, host_text};
+use luasocket_engine::dns;
+use luasocket_engine::sys::HostEntry;
+use luasocket_engine::{Error, Result};
+use mlua_sys as lua;
+use mlua_sys::{lua_CFunction, lua_State};
+
+use crate::boundary::park;
+use crate::stack::{self, Bytes, fail};
+
+// Every function below is an entry (see `boundary.rs`).
+
+/// `toip(address)`: the first IPv4 address and all that is known of the host; or `nil`
+/// and the error.
+unsafe extern "C-unwind" fn toip(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; the string stays argument 1.
+    unsafe {
+        let name = stack::check_bytes(l, 1);
+        if let Some(IpAddr::V4(ip)) = address::literal(name.get()) {
+            push_ip(l, ip);
+            push_literal(l);
+            return 2;
+        }
+        let entry = park(l, || dns::toip(name.get()));
+        match &*entry {
+            Ok(entry) => {
+                match entry.addresses.first() {
+                    Some(ip) => push_ip(l, *ip),
+                    None => lua::lua_pushnil(l),
+                }
+                push_entry(l, entry);
+                2
+            }
+            Err(error) => fail(l, *error),
+        }
+    }
+}
+
+/// `tohostname(address)`: the official name and all that is known of the host; or `nil`
+/// and the error.
+unsafe extern "C-unwind" fn tohostname(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; the string stays argument 1.
+    unsafe {
+        let name = stack::check_bytes(l, 1);
+        let entry = park(l, || dns::tohostname(name.get()));
+        match &*entry {
+            Ok(entry) => {
+                stack::push_bytes(l, entry.name.to_bytes());
+                push_entry(l, entry);
+                2
+            }
+            Err(error) => fail(l, *error),
+        }
+    }
+}
+
+unsafe fn push_ip(l: *mut lua_State, ip: Ipv4Addr) {
+    // SAFETY: called by an entry.
+    unsafe { stack::push_bytes(l, host_text(&SocketAddr::new(ip.into(), 0)).bytes()) }
+}
+
+/// What is known of a host that is its own address. Its text is on top.
+unsafe fn push_literal(l: *mut lua_State) {
+    // SAFETY: called by an entry.
+    unsafe {
+        lua::lua_createtable(l, 0, 3);
+        lua::lua_pushvalue(l, -2);
+        lua::lua_setfield(l, -2, c"name".as_ptr());
+        lua::lua_createtable(l, 0, 0);
+        lua::lua_setfield(l, -2, c"alias".as_ptr());
+        lua::lua_createtable(l, 1, 0);
+        lua::lua_pushvalue(l, -3);
+        lua::lua_rawseti(l, -2, 1);
+        lua::lua_setfield(l, -2, c"ip".as_ptr());
+    }
+}
+
+unsafe fn push_entry(l: *mut lua_State, entry: &HostEntry) {
+    // SAFETY: called by an entry; what it owns is parked.
+    unsafe {
+        lua::lua_createtable(l, 0, 3);
+        stack::set_bytes(l, c"name", entry.name.to_bytes());
+        lua::lua_createtable(l, entry.aliases.len() as c_int, 0);
+        for (i, alias) in (1..).zip(&entry.aliases) {
+            stack::push_bytes(l, alias.to_bytes());
+            lua::lua_rawseti(l, -2, i);
+        }
+        lua::lua_setfield(l, -2, c"alias".as_ptr());
+        lua::lua_createtable(l, entry.addresses.len() as c_int, 0);
+        for (i, ip) in (1..).zip(&entry.addresses) {
+            push_ip(l, *ip);
+            lua::lua_rawseti(l, -2, i);
+        }
+        lua::lua_setfield(l, -2, c"ip".as_ptr());
+    }
+}
+
+/// `getaddrinfo(address)`: a list of `{family =, addr =}`, or `nil` and the error.
+unsafe extern "C-unwind" fn getaddrinfo(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; the string stays argument 1.
+    unsafe {
+        let name = stack::check_bytes(l, 1);
+        let found: *mut Result<Vec<SocketAddr>> = park(l, || dns::getaddrinfo(name.get()));
+        let addresses = match &*found {
+            Ok(addresses) => addresses,
+            Err(error) => return fail(l, *error),
+        };
+        lua::lua_createtable(l, addresses.len() as c_int, 0);
+        for (i, address) in (1..).zip(addresses) {
+            lua::lua_createtable(l, 0, 2);
+            stack::set_bytes(l, c"family", Family::of(address).name().as_bytes());
+            stack::set_bytes(l, c"addr", host_text(address).bytes());
+            lua::lua_rawseti(l, -2, i);
+        }
+    }
+    1
+}
+
+/// `getnameinfo([host [, service]])`: a list of names, and the service's name if one was
+/// given; or `nil` and the error.
+unsafe extern "C-unwind" fn getnameinfo(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; strings stay where they are.
+    unsafe {
+        let host = stack::opt_bytes(l, 1);
+        let service = match lua::lua_isnoneornil(l, 2) {
+            0 => stack::check_name(l, 2),
+            _ => Bytes::EMPTY,
+        };
+        if host.is_absent() && service.is_absent() {
+            return lua::luaL_error(l, c"host and serv cannot be both nil".as_ptr());
+        }
+        let text = |bytes: Bytes| (!bytes.is_absent()).then(|| bytes.get());
+        let found: *mut Result<(Vec<CString>, Option<CString>)> =
+            park(l, || dns::getnameinfo(text(host), text(service)));
+        let (names, service) = match &*found {
+            Ok(found) => found,
+            Err(error) => return fail(l, *error),
+        };
+        lua::lua_createtable(l, names.len() as c_int, 0);
+        for (i, name) in (1..).zip(names) {
+            stack::push_bytes(l, name.to_bytes());
+            lua::lua_rawseti(l, -2, i);
+        }
+        let Some(service) = service else { return 1 };
+        stack::push_bytes(l, service.to_bytes());
+    }
+    2
+}
+
+/// `gethostname()`: the name of this host.
+unsafe extern "C-unwind" fn gethostname(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let name = park(l, || {
+            luasocket_engine::sys::gethostname().map_err(Error::Os)
+        });
+        match &*name {
+            Ok(name) => {
+                stack::push_bytes(l, name.to_bytes());
+                1
+            }
+            Err(error) => fail(l, *error),
+        }
+    }
+}
+
+/// The table of contents of `socket.dns`.
+pub const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
+    (c"getaddrinfo", getaddrinfo),
+    (c"gethostname", gethostname),
+    (c"getnameinfo", getnameinfo),
+    (c"tohostname", tohostname),
+    (c"toip", toip),
+];

@@ -1,0 +1,368 @@
+//! Stream objects of every kind: `receive`, `send`, `accept` and their like.
+
+use std::ffi::c_int;
+
+use luasocket_engine::Error;
+use luasocket_engine::stream::{Pattern, Received, Sent, Stream};
+use luasocket_engine::sys;
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use crate::boundary::guard;
+use crate::object::{self, Class, Kind, check};
+use crate::socket::SocketKind;
+use crate::stack::{self, fail, succeed};
+
+/// Class numbers of streams.
+pub const MASTER: u8 = 0;
+/// Connected.
+pub const CLIENT: u8 = 1;
+/// Listening.
+pub const SERVER: u8 = 2;
+
+/// A kind of stream object.
+pub trait StreamKind: SocketKind + Kind<Body = Stream> {
+    /// Not connected.
+    const MASTER: Class;
+    /// Connected.
+    const CLIENT: Class;
+    /// Listening.
+    const SERVER: Class;
+}
+
+// Every function below is an entry (see `boundary.rs`).
+
+/// `receive([pattern [, prefix]])`: data, or `nil`, error, partial data; always three
+/// values.
+pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
+        let prefix = stack::opt_bytes(l, 3);
+        let pattern = check_pattern(l, 2, prefix.len());
+        let timer = debug::start();
+        let received = match pattern {
+            Some(pattern) => guard(l, || (*stream).receive(pattern)),
+            None => Received::EMPTY,
+        };
+        push_received(l, stream, received, prefix);
+        debug::finish(l, timer)
+    }
+}
+
+/// Reads the pattern at `arg`. A count includes the prefix: `None` if the prefix
+/// alone suffices.
+unsafe fn check_pattern(l: *mut lua_State, arg: c_int, prefix: usize) -> Option<Pattern> {
+    // SAFETY: called by an entry.
+    unsafe {
+        match lua::lua_type(l, arg) {
+            lua::LUA_TNONE | lua::LUA_TNIL => Some(Pattern::Line),
+            lua::LUA_TNUMBER => check_count(l, arg, prefix),
+            _ => match named(stack::check_bytes(l, arg).get()) {
+                Some(pattern) => Some(pattern),
+                None if lua::lua_isnumber(l, arg) != 0 => check_count(l, arg, prefix),
+                None => stack::arg_error(l, arg, c"invalid receive pattern"),
+            },
+        }
+    }
+}
+
+/// LuaSocket's names, of which only two characters matter, and Lua's own.
+fn named(name: &[u8]) -> Option<Pattern> {
+    match name {
+        [b'*', b'l', ..] | b"l" | b"line" => Some(Pattern::Line),
+        [b'*', b'L', ..] | b"L" => Some(Pattern::RawLine),
+        [b'*', b'a', ..] | b"a" | b"all" => Some(Pattern::All),
+        [b'*', b'r', ..] | b"r" => Some(Pattern::Available),
+        _ => None,
+    }
+}
+
+unsafe fn check_count(l: *mut lua_State, arg: c_int, prefix: usize) -> Option<Pattern> {
+    // SAFETY: called by an entry.
+    unsafe {
+        let count = lua::lua_tonumber(l, arg);
+        if !(count >= 0.0) {
+            stack::arg_error(l, arg, c"invalid receive pattern");
+        }
+        // Saturates: what is beyond all counts reads until the end.
+        let count = count as usize;
+        if prefix > 0 && count <= prefix {
+            None
+        } else {
+            Some(Pattern::Count(count - prefix))
+        }
+    }
+}
+
+unsafe fn push_received(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    received: Received,
+    prefix: stack::Bytes,
+) {
+    // SAFETY: called by an entry; the bytes lie in `*stream`, which Lua owns.
+    unsafe {
+        match received.error {
+            None => {
+                push_data(l, stream, received, prefix);
+                lua::lua_pushnil(l);
+                lua::lua_pushnil(l);
+            }
+            Some(error) => {
+                lua::lua_pushnil(l);
+                stack::push_error(l, error);
+                push_data(l, stream, received, prefix);
+            }
+        }
+    }
+}
+
+/// Pushes the prefix and the bytes received as one string, and takes the latter.
+unsafe fn push_data(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    received: Received,
+    prefix: stack::Bytes,
+) {
+    // SAFETY: as in `push_received`; the prefix is argument 3.
+    unsafe {
+        if prefix.len() > 0 {
+            lua::lua_pushvalue(l, 3);
+        }
+        if !hand_over(l, stream, received) {
+            stack::push_bytes(l, (*stream).received(received));
+            (*stream).take(received);
+        }
+        if prefix.len() > 0 {
+            lua::lua_concat(l, 2);
+        }
+    }
+}
+
+/// Where Lua can take a large buffer as it is, gives it the one the bytes lie in.
+#[cfg(feature = "lua55")]
+unsafe fn hand_over(l: *mut lua_State, stream: *mut Stream, received: Received) -> bool {
+    use std::ffi::c_void;
+
+    const LARGE: usize = 32 * 1024;
+
+    unsafe extern "C-unwind" fn free(
+        capacity: *mut c_void,
+        bytes: *mut c_void,
+        _: usize,
+        _: usize,
+    ) -> *mut c_void {
+        // SAFETY: the parts of a vector that was given to Lua below.
+        drop(unsafe { Vec::from_raw_parts(bytes.cast::<u8>(), 0, capacity as usize) });
+        std::ptr::null_mut()
+    }
+
+    if received.len < LARGE {
+        return false;
+    }
+    // SAFETY: as in `push_received`. From the call on Lua owns the vector, also if
+    // it raises.
+    unsafe {
+        let Some(mut bytes) = guard_take(l, stream, received) else {
+            return false;
+        };
+        let (ptr, len, capacity) = (bytes.as_mut_ptr(), bytes.len() - 1, bytes.capacity());
+        std::mem::forget(bytes);
+        lua::lua_pushexternalstring(l, ptr.cast(), len, Some(free), capacity as *mut c_void);
+    }
+    true
+}
+
+#[cfg(feature = "lua55")]
+unsafe fn guard_take(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    received: Received,
+) -> Option<Vec<u8>> {
+    let mut whole = None;
+    // SAFETY: as in `push_received`; nothing in the closure uses Lua.
+    unsafe { guard(l, || whole = (*stream).take_whole(received)) };
+    whole
+}
+
+#[cfg(not(feature = "lua55"))]
+#[inline]
+unsafe fn hand_over(_: *mut lua_State, _: *mut Stream, _: Received) -> bool {
+    false
+}
+
+/// `send(data [, i [, j]])`: index of the last byte sent, or `nil`, error, that index;
+/// always three values.
+pub unsafe extern "C-unwind" fn send<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind; the string stays argument 2.
+    unsafe {
+        let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
+        let data = stack::check_bytes(l, 2);
+        let first = normalise(lua::luaL_optnumber(l, 3, 1.0), data.len()).max(1);
+        let last = normalise(lua::luaL_optnumber(l, 4, -1.0), data.len()).min(data.len() as i64);
+        let timer = debug::start();
+        let skipped = first - 1;
+        let sent = if first <= last {
+            let range = &data.get()[skipped as usize..last as usize];
+            guard(l, || (*stream).send(range))
+        } else {
+            Sent {
+                count: 0,
+                error: None,
+            }
+        };
+        let reached = skipped + sent.count as i64;
+        match sent.error {
+            None => {
+                lua::lua_pushinteger(l, reached as _);
+                lua::lua_pushnil(l);
+                lua::lua_pushnil(l);
+            }
+            Some(error) => {
+                fail(l, error);
+                lua::lua_pushinteger(l, reached as _);
+            }
+        }
+        debug::finish(l, timer)
+    }
+}
+
+/// An index as in `string.sub`, its fraction dropped; negative counts from the end.
+fn normalise(index: f64, len: usize) -> i64 {
+    let index = index as i64;
+    if index < 0 {
+        index.saturating_add(len as i64 + 1)
+    } else {
+        index
+    }
+}
+
+/// `accept()`: a client object, or `nil` and the error.
+pub unsafe extern "C-unwind" fn accept<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let server = &raw mut (*check::<K>(l, 1, K::SERVER)).body;
+        if let Err(error) = guard(l, || (*server).accept()) {
+            return fail(l, error);
+        }
+        let client = object::create::<K>(l, CLIENT, Stream::new());
+        guard(l, || (*server).fetch(&mut (*client).body));
+    }
+    1
+}
+
+/// `listen([backlog])`: 1 and the object is a server; or `nil` and the error.
+pub unsafe extern "C-unwind" fn listen<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let object = check::<K>(l, 1, K::MASTER);
+        let backlog = lua::luaL_optnumber(l, 2, 32.0) as i32;
+        match guard(l, || (*object).body.listen(backlog)) {
+            Ok(()) => {
+                object::set_class::<K>(l, 1, object, SERVER);
+                succeed(l)
+            }
+            Err(error) => fail(l, error),
+        }
+    }
+}
+
+/// `shutdown([mode])`: always 1; `"both"`, `"send"` or `"receive"`.
+pub unsafe extern "C-unwind" fn shutdown<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let object = check::<K>(l, 1, K::CLIENT);
+        let how = check_how(l, 2);
+        // Whatever the system says: after it, that direction is shut.
+        let _ = guard(l, || sys::shutdown((*object).body.socket.fd(), how));
+        succeed(l)
+    }
+}
+
+unsafe fn check_how(l: *mut lua_State, arg: c_int) -> i32 {
+    // SAFETY: called by an entry.
+    unsafe {
+        let mode = stack::opt_bytes(l, arg);
+        match mode.get() {
+            _ if mode.is_absent() => sys::SHUT_RDWR,
+            b"both" => sys::SHUT_RDWR,
+            b"receive" => sys::SHUT_RD,
+            b"send" => sys::SHUT_WR,
+            _ => {
+                let mode = lua::lua_tostring(l, arg);
+                let message = lua::lua_pushfstring(l, c"invalid option '%s'".as_ptr(), mode);
+                lua::luaL_argerror(l, arg, message);
+                unreachable!("luaL_argerror does not return")
+            }
+        }
+    }
+}
+
+/// `getstats()`: bytes received, bytes sent, age in seconds.
+pub unsafe extern "C-unwind" fn getstats<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let object = check::<K>(l, 1, K::CLIENT);
+        let stats = (*object).body.stats;
+        lua::lua_pushinteger(l, stats.received as _);
+        lua::lua_pushinteger(l, stats.sent as _);
+        lua::lua_pushnumber(l, stats.age());
+    }
+    3
+}
+
+/// `setstats([received [, sent [, age]]])`: 1.
+pub unsafe extern "C-unwind" fn setstats<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let object = check::<K>(l, 1, K::CLIENT);
+        let mut stats = (*object).body.stats;
+        stats.received = lua::luaL_optnumber(l, 2, stats.received as f64) as u64;
+        stats.sent = lua::luaL_optnumber(l, 3, stats.sent as f64) as u64;
+        if lua::lua_isnumber(l, 4) != 0 {
+            stats.set_age(lua::lua_tonumber(l, 4));
+        }
+        (*object).body.stats = stats;
+        succeed(l)
+    }
+}
+
+/// What LuaSocket's debug build adds to `send` and `receive`: the elapsed seconds.
+#[cfg(feature = "debug")]
+mod debug {
+    use super::*;
+    use std::time::Instant;
+
+    pub fn start() -> Instant {
+        Instant::now()
+    }
+
+    pub unsafe fn finish(l: *mut lua_State, start: Instant) -> c_int {
+        // SAFETY: called by an entry.
+        unsafe { lua::lua_pushnumber(l, start.elapsed().as_secs_f64()) };
+        4
+    }
+}
+
+#[cfg(not(feature = "debug"))]
+mod debug {
+    use super::*;
+
+    #[inline]
+    pub fn start() {}
+
+    #[inline]
+    pub unsafe fn finish(_: *mut lua_State, (): ()) -> c_int {
+        3
+    }
+}
+
+/// Closes an object that a constructor made for nothing, and fails.
+pub(crate) unsafe fn discard(l: *mut lua_State, stream: *mut Stream, error: Error) -> c_int {
+    // SAFETY: called by an entry, with a stream that Lua owns.
+    unsafe {
+        guard(l, || (*stream).close());
+        fail(l, error)
+    }
+}

@@ -1,0 +1,100 @@
+//! Unix-domain sockets: paths in place of hosts and ports.
+
+use std::time::{Duration, Instant};
+
+use crate::address::Family;
+use crate::datagram::Datagram;
+use crate::error::{Error, Result};
+use crate::operation::{Interest, Operation, Step, drive};
+use crate::socket::Socket;
+use crate::stream::Stream;
+use crate::sys::{self, SockAddr};
+
+/// Makes the descriptor of a Unix-domain object.
+pub fn open(socket: &mut Socket) -> Result<()> {
+    let fd = sys::socket(sys::AF_UNIX, socket.kind()).map_err(Error::Os)?;
+    socket.adopt(fd, Family::Unspec);
+    Ok(())
+}
+
+/// The address of `path`. A leading NUL makes it an abstract name (Linux), which may
+/// hold any bytes; a NUL elsewhere would cut the path, so there is no such file.
+pub fn address(path: &[u8]) -> Result<SockAddr> {
+    if path.first().is_some_and(|first| *first != 0) && path.contains(&0) {
+        return Err(Error::Os(sys::ENOENT));
+    }
+    SockAddr::unix(path).ok_or(Error::PathTooLong)
+}
+
+/// Binds to a path.
+pub fn bind(socket: &mut Socket, path: &SockAddr) -> Result<()> {
+    sys::bind(socket.fd(), path).map_err(Error::Os)?;
+    socket.bound = true;
+    Ok(())
+}
+
+/// Connects to the listener at `path`, waiting as long as the timeouts allow while its
+/// queue is full. A failure other than a bad path closes the object.
+pub fn connect(stream: &mut Stream, path: &[u8]) -> Result<()> {
+    let to = address(path)?;
+    if stream.socket.fd() == sys::INVALID {
+        return Err(Error::Closed);
+    }
+    let limit = stream.socket.limit();
+    let connected = drive(
+        &mut Connect {
+            to,
+            pause: FIRST_PAUSE,
+        },
+        stream,
+        limit,
+    );
+    match connected {
+        Ok(()) => stream.progress = crate::connect::Progress::Connected,
+        // An object that only ran out of time may try again.
+        Err(Error::Timeout) => {}
+        Err(_) => stream.close(),
+    }
+    connected
+}
+
+/// Sets the peer of a datagram object. A failure other than a bad path closes it.
+pub fn connect_datagram(datagram: &mut Datagram, path: &[u8]) -> Result<()> {
+    let to = address(path)?;
+    if datagram.socket.fd() == sys::INVALID {
+        return Err(Error::Closed);
+    }
+    let connected = sys::connect(datagram.socket.fd(), &to).map_err(Error::for_datagram);
+    connected.inspect_err(|_| datagram.close())
+}
+
+/// A connect under way. The system tells a full queue by `EAGAIN` and has no event for
+/// room in it, so it is tried again after a pause that grows.
+struct Connect {
+    to: SockAddr,
+    pause: Duration,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+impl Operation<Stream> for Connect {
+    type Output = Result<()>;
+
+    fn step(&mut self, stream: &mut Stream) -> Step<Result<()>> {
+        match sys::connect(stream.socket.fd(), &self.to) {
+            Err(sys::EAGAIN) => Step::Wait,
+            connected => Step::Done(connected.map_err(Error::from_errno)),
+        }
+    }
+
+    fn interest<'a>(&'a mut self, _: &'a mut Stream) -> Interest<'a> {
+        let wake = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Interest::Many(&mut [], Some(wake))
+    }
+
+    fn give_up(&mut self, _: &mut Stream, why: Error) -> Result<()> {
+        Err(why)
+    }
+}
