@@ -77,6 +77,7 @@ t.test("a refused connection, and another try", function()
   local client = object()
   t.returns({ nil, "connection refused" }, client:connect("127.0.0.1", t.unused_port()))
   t.equal(client.class, "tcp{client}")
+  t.ok(client:getfd() >= 0)
   t.returns({ nil, "closed", "" }, client:receive())
   t.returns({ 1 }, client:connect("127.0.0.1", port))
   t.equal(client:send("x"), 1)
@@ -97,12 +98,22 @@ t.fix("a decided object can try again", function()
   t.returns({ 1 }, client:connect("127.0.0.1", port))
 end)
 
-t.test("a network that cannot be reached, an address that is none of ours", function()
+t.test("a bound object and a network that its address cannot reach", function()
   local client = object(socket.tcp4)
   assert(client:bind("127.0.0.1", 0))
   local result, problem = client:connect("192.0.2.1", 9)
   t.equal(result, nil)
   t.ok(problem == "Invalid argument" or problem == "Network is unreachable" or problem == "No route to host", problem)
+end)
+
+t.test("a network that cannot be reached", function()
+  local text, status = t.shell("exec unshare -rn " .. t.interpreter() .. " " .. t.quote(t.script [[
+    local socket = require "socket"
+    print(socket.tcp():connect("192.0.2.1", 80))
+    print(socket.connect("192.0.2.1", 80))
+  ]]))
+  if status ~= 0 then t.skip("the system allows no network of one's own") end
+  t.equal(text, string.rep("nil\tNetwork is unreachable\n", 2))
 end)
 
 t.test("connect again after close, with the family kept", function()

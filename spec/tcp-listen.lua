@@ -16,6 +16,15 @@ local function bound(host, make)
   return master, (select(2, master:getsockname()))
 end
 
+-- The flags of the object's descriptor, as the system has them.
+local function flags_of(each)
+  local file = io.open("/proc/self/fdinfo/" .. string.format("%d", each:getfd()))
+  if not file then t.skip("there is no /proc") end
+  local flags = file:read("*a"):match("flags:%s*(%d+)")
+  file:close()
+  return tonumber(flags, 8)
+end
+
 ------------------------------------------------------------------------------------------------------------------ bind
 
 t.test("bind gives the object a name", function()
@@ -82,6 +91,19 @@ t.test("a failed bind keeps an existing descriptor", function()
   t.equal(master:getfd(), fd)
   t.returns({ 1 }, master:bind("127.0.0.1", 0))
   t.equal(master:getfd(), fd)
+end)
+
+t.test("a port that needs a privilege", function()
+  local dropped = "exec setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service "
+  if select(2, t.shell(dropped .. "true")) ~= 0 then dropped = "exec " end
+  local text, status = t.shell(dropped .. t.interpreter() .. " " .. t.quote(t.script [[
+    local socket = require "socket"
+    print(socket.tcp():bind("127.0.0.1", 1))
+    print(socket.bind("127.0.0.1", 1))
+  ]]))
+  t.equal(status, 0, text)
+  if text:find("tcp{server}", 1, true) then t.skip("the privilege cannot be dropped") end
+  t.equal(text, "nil\tpermission denied\nnil\tpermission denied\n")
 end)
 
 t.test("an empty port is any port", function()
@@ -228,17 +250,19 @@ t.test("accept without a free descriptor", function()
   t.equal(status, 0)
 end)
 
+t.test("descriptors do not block", function()
+  local client, accepted = t.pair()
+  for _, each in ipairs { client, accepted, t.server(), t.closing(socket.tcp4()) } do
+    t.equal(math.floor(flags_of(each) / tonumber("4000", 8)) % 2, 1, "non-blocking")
+  end
+end)
+
 t.fix("descriptors are not inherited by other programs", function()
   local client, accepted = t.pair()
   local udp = t.closing(socket.udp4())
   local server = t.server()
   for _, each in ipairs { client, accepted, udp, server } do
-    local fd = string.format("%d", each:getfd())
-    local file = io.open("/proc/self/fdinfo/" .. fd)
-    if not file then t.skip("there is no /proc") end
-    local flags = file:read("*a"):match("flags:%s*(%d+)")
-    file:close()
-    t.equal(math.floor(tonumber(flags, 8) / tonumber("2000000", 8)) % 2, 1, "close-on-exec")
+    t.equal(math.floor(flags_of(each) / tonumber("2000000", 8)) % 2, 1, "close-on-exec")
   end
 end)
 
