@@ -15,10 +15,71 @@ lua_module!(
     socket, "socket.lua"
 );
 
+lua_module!(
+    /// `socket.http`: the HTTP client.
+    socket_http, "socket/http.lua"
+);
+lua_module!(
+    /// `socket.http.body`: how a body begins and ends.
+    socket_http_body, "socket/http/body.lua"
+);
+lua_module!(
+    /// `socket.http.connection`: the object of `http.open`.
+    socket_http_connection, "socket/http/connection.lua"
+);
+lua_module!(
+    /// `socket.http.cookies`: the jar.
+    socket_http_cookies, "socket/http/cookies.lua"
+);
+lua_module!(
+    /// `socket.http.deadline`: one instant for a whole request.
+    socket_http_deadline, "socket/http/deadline.lua"
+);
+lua_module!(
+    /// `socket.http.exchange`: one request, one response.
+    socket_http_exchange, "socket/http/exchange.lua"
+);
+lua_module!(
+    /// `socket.http.message`: heads.
+    socket_http_message, "socket/http/message.lua"
+);
+lua_module!(
+    /// `socket.http.pool`: idle connections.
+    socket_http_pool, "socket/http/pool.lua"
+);
+lua_module!(
+    /// `socket.http.prepare`: what is asked, made ready to send.
+    socket_http_prepare, "socket/http/prepare.lua"
+);
+lua_module!(
+    /// `socket.http.proxy`: proxies and tunnels.
+    socket_http_proxy, "socket/http/proxy.lua"
+);
+lua_module!(
+    /// `socket.http.redirect`: where to go on.
+    socket_http_redirect, "socket/http/redirect.lua"
+);
+lua_module!(
+    /// `socket.http.session`: what requests have in common.
+    socket_http_session, "socket/http/session.lua"
+);
+
 /// Name for `require`, and opener, of every module.
 pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket", socket),
     (c"socket.core", socket_core),
+    (c"socket.http", socket_http),
+    (c"socket.http.body", socket_http_body),
+    (c"socket.http.connection", socket_http_connection),
+    (c"socket.http.cookies", socket_http_cookies),
+    (c"socket.http.deadline", socket_http_deadline),
+    (c"socket.http.exchange", socket_http_exchange),
+    (c"socket.http.message", socket_http_message),
+    (c"socket.http.pool", socket_http_pool),
+    (c"socket.http.prepare", socket_http_prepare),
+    (c"socket.http.proxy", socket_http_proxy),
+    (c"socket.http.redirect", socket_http_redirect),
+    (c"socket.http.session", socket_http_session),
     (c"socket.serial", socket_serial),
     (c"socket.unix", socket_unix),
 ];

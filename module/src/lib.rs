@@ -24,6 +24,18 @@ macro_rules! export {
 export! {
     luaopen_socket = socket,
     luaopen_socket_core = socket_core,
+    luaopen_socket_http = socket_http,
+    luaopen_socket_http_body = socket_http_body,
+    luaopen_socket_http_connection = socket_http_connection,
+    luaopen_socket_http_cookies = socket_http_cookies,
+    luaopen_socket_http_deadline = socket_http_deadline,
+    luaopen_socket_http_exchange = socket_http_exchange,
+    luaopen_socket_http_message = socket_http_message,
+    luaopen_socket_http_pool = socket_http_pool,
+    luaopen_socket_http_prepare = socket_http_prepare,
+    luaopen_socket_http_proxy = socket_http_proxy,
+    luaopen_socket_http_redirect = socket_http_redirect,
+    luaopen_socket_http_session = socket_http_session,
     luaopen_socket_serial = socket_serial,
     luaopen_socket_unix = socket_unix,
 }

@@ -1,0 +1,112 @@
+--- One connection to a server: the object of `http.open`.
+--
+-- Private to `socket.http`, but its methods are public. All raise exceptions through `try`, which closes first.
+
+local body = require "socket.http.body"
+local ltn12 = require "ltn12"
+local message = require "socket.http.message"
+local socket = require "socket"
+
+local setmetatable, tonumber = setmetatable, tonumber
+local string = string
+
+local Connection = { __name = "http.connection" }
+local methods = {}
+Connection.__index = methods
+
+local M = { Connection = Connection }
+
+function M.open(host, port, create, timeout)
+  local h = setmetatable({
+    c = socket.try(create()), try = nil, pending = nil, persistent = nil, complete = nil, closed = nil,
+  }, Connection)
+  h.try = socket.newtry(function() h:close() end)
+  h.try(h.c:settimeout(timeout))
+  h.try(h.c:connect(host, port))
+  return h
+end
+
+-- What is written gathers in `pending` while that is a text, so that a head and a small body go out together.
+
+function methods:write(text)
+  if self.pending then
+    self.pending = self.pending .. text
+    return #text
+  end
+  return self.try(self.c:send(text))
+end
+
+function methods:flush()
+  local text = self.pending
+  self.pending = nil
+  return self.try(self.c:send(text))
+end
+
+function methods:sendrequestline(method, uri)
+  return self:write(self.try(message.requestline(method or "GET", uri)))
+end
+
+function methods:sendheaders(headers, spelled)
+  self:write(self.try(message.block(headers, spelled)))
+  return 1
+end
+
+local function lengthof(headers)
+  local length = headers["content-length"]
+  if length == nil or length == false then return nil end
+  if string.find(length, "^%s*%d+%s*$") then return tonumber(length) end
+  return nil, "invalid content-length"
+end
+
+function methods:sendbody(headers, source, step)
+  local length, err = lengthof(headers)
+  if err then self.try(nil, err) end
+  local sink = length and body.lengthsink(self.c, length) or socket.sink("http-chunked", self.c)
+  return self.try(ltn12.pump.all(source or ltn12.source.empty(), sink, step or ltn12.pump.step))
+end
+
+-- The first bytes tell a response from anything else before a line end is waited for. Returns code and line; or, when it
+-- is none, nil and what was read.
+function methods:receivestatusline()
+  local first = self.first or self.try(self.c:receive(5))
+  self.first, self.untried = nil, nil
+  if first ~= "HTTP/" then return nil, first end
+  local line = self.try(self.c:receive("*l", first, message.MAXLINE))
+  self.try(#line <= message.MAXLINE, "line too long")
+  local code, major, minor = message.status(line)
+  self.try(code, line)
+  self.persistent = major > 1 or major == 1 and minor >= 1
+  return code, line
+end
+
+function methods:receiveheaders()
+  return self.try(message.receiveheaders(self.c))
+end
+
+-- How the body came to its end is left in `complete`: true once a framed body was read whole.
+function methods:bodysource(headers)
+  local how, length, both = body.framing(headers)
+  self.try(how, length)
+  local function ended() self.complete = not both end
+  if how == "chunked" then return body.chunked(self.c, headers, ended) end
+  if how == "length" then return body.bylength(self.c, length, ended) end
+  return body.untilclosed(self.c)
+end
+
+function methods:receivebody(headers, sink, step)
+  sink, step = sink or ltn12.sink.null(), step or ltn12.pump.step
+  return self.try(ltn12.pump.all(self:bodysource(headers), sink, step))
+end
+
+function methods:receive09body(first, sink, step)
+  local source = ltn12.source.rewind(body.untilclosed(self.c))
+  source(first)
+  return self.try(ltn12.pump.all(source, sink or ltn12.sink.null(), step or ltn12.pump.step))
+end
+
+function methods:close()
+  self.closed = true
+  return self.c:close()
+end
+
+return M

@@ -1,0 +1,76 @@
+--- A socket all of whose operations end by one instant.
+--
+-- Private to `socket.http`.
+
+local socket = require "socket"
+
+local rawget, setmetatable = rawget, setmetatable
+
+local Timed = { __name = "http.timed" }
+local methods = {}
+local M = {}
+
+-- The clock for instants: one that is never set, where there is such.
+local function now()
+  return (socket.monotime or socket.gettime)()
+end
+
+-- The instant `timeout` seconds from now, or that of `deadline` on the clock of `socket.gettime`, whichever is first.
+function M.instant(timeout, deadline)
+  local left = timeout
+  if deadline then
+    local rest = deadline - socket.gettime()
+    if not left or rest < left then left = rest end
+  end
+  return left and now() + left
+end
+
+function M.left(instant)
+  return instant - now()
+end
+
+-- What the methods below do not know is asked of the socket within, of which it is a method.
+function Timed.__index(self, name)
+  local method = methods[name]
+  if method then return method end
+  local sock = rawget(self, "within")
+  local value = sock[name]
+  if value == nil then return nil end
+  return function(_, ...) return sock[name](sock, ...) end
+end
+
+function M.timed(sock, instant)
+  return setmetatable({ within = sock, instant = instant }, Timed)
+end
+
+function M.untimed(sock)
+  return rawget(sock, "within")
+end
+
+local function armed(self)
+  local left = self.instant - now()
+  if left <= 0 then return false end
+  self.within:settimeout(left)
+  return true
+end
+
+function methods.settimeout()
+  return 1
+end
+
+function methods:connect(host, port)
+  if not armed(self) then return nil, "timeout" end
+  return self.within:connect(host, port)
+end
+
+function methods:send(...)
+  if not armed(self) then return nil, "timeout", 0 end
+  return self.within:send(...)
+end
+
+function methods:receive(...)
+  if not armed(self) then return nil, "timeout", "" end
+  return self.within:receive(...)
+end
+
+return M

@@ -1,0 +1,290 @@
+--- One request, one response: connect, send, receive, close or keep.
+--
+-- Private to `socket.http`. Raises exceptions, as the methods of connections do.
+
+local Connection = require("socket.http.connection").Connection
+local body = require "socket.http.body"
+local deadline = require "socket.http.deadline"
+local ltn12 = require "ltn12"
+local message = require "socket.http.message"
+local mime = require "mime"
+local prepare = require "socket.http.prepare"
+local socket = require "socket"
+
+local getmetatable = getmetatable
+local math, string, tonumber, tostring, type = math, string, tonumber, tostring, type
+
+local M = {}
+
+-- A body up to this size goes out in one piece with the head.
+local SMALL = 16384
+-- So much of an unwanted body is read to be able to use the connection again.
+local DRAIN = 65536
+-- Decompressed bodies are bounded even where nobody set `maxbody`.
+local MAXDECOMPRESSED = 268435456
+-- How long "100 Continue" is waited for.
+local CONTINUE = 1
+-- So many interim responses before the final one.
+local MAXINTERIM = 64
+
+-- Connect --------------------------------------------------------------------------------------------------------------
+
+local function proxyplace(r)
+  if r.proxy and not r.tunnel then return r.proxy.host, r.proxy.port end
+  return r.host, r.port
+end
+
+local function open(http, r)
+  local create = prepare.constructor(r, http)
+  local host, port = proxyplace(r)
+  local h = http.open(host, port, create)
+  if r.keep then r.pool.counts.opened = r.pool.counts.opened + 1 end
+  return h
+end
+
+local function reuse(http, r)
+  local h = r.pool:take(r.key)
+  if not h then return nil end
+  h.complete, h.untried = nil, true
+  if r.instant then
+    h.c = deadline.timed(h.c, r.instant)
+  else
+    h.try(h.c:settimeout(http.TIMEOUT))
+  end
+  return h
+end
+
+-- Send -----------------------------------------------------------------------------------------------------------------
+
+local function source(r)
+  if r.body then return ltn12.source.string(r.body) end
+  if r.fresh then return r.fresh() end
+  return r.source
+end
+
+-- Can the body be sent again? A source that has been read is rewound.
+function M.rewind(r)
+  if not r.source then return true end
+  local rewind = type(r.source) == "table" and r.source.rewind
+  return rewind and rewind(r.source) and true or false
+end
+
+-- Is the answer there before all is sent? The peer may refuse what it has not read, and close.
+local function sendstream(r, h, step)
+  local headers, broken = r.headers, false
+  local length = tostring(headers["content-length"] or "")
+  if length ~= "" and not string.find(length, "^%s*%d+%s*$") then h.try(nil, "invalid content-length") end
+  local sink = length ~= "" and body.lengthsink(h.c, length + 0) or socket.sink("http-chunked", h.c)
+  local ok, err = ltn12.pump.all(source(r), function(chunk, problem)
+    local sent, failure = sink(chunk, problem)
+    broken = not sent and not problem
+    return sent, failure
+  end, step or ltn12.pump.step)
+  if ok then return end
+  if broken and err == "closed" then
+    local first = h.c:receive(5)
+    if first == "HTTP/" then
+      h.first, h.spoiled = first, true
+      return
+    end
+  end
+  h.try(nil, err)
+end
+
+local function writebody(r, h)
+  local step = r.reqt.step
+  if getmetatable(h) ~= Connection then
+    h:sendbody(r.headers, source(r), step)
+  elseif r.body and not step and #r.body <= SMALL and tonumber(r.headers["content-length"]) == #r.body then
+    h:write(r.body)
+    if h.pending then h:flush() end
+  else
+    if h.pending then h:flush() end
+    sendstream(r, h, step)
+  end
+end
+
+-- Receives status lines. Interim responses are passed over, but for 101, which ends the conversation in HTTP, and for the
+-- one that is waited for.
+local function receivestatus(h, waited)
+  for _ = 1, MAXINTERIM do
+    local code, line = h:receivestatusline()
+    if not code or code < 100 or code > 199 or code == 101 then return code, line end
+    h:receiveheaders()
+    if code == waited then return code end
+  end
+  h.try(nil, "too many interim responses")
+end
+
+-- Waits for leave to send. Returns code and line of an answer that is final before the body was sent.
+local function await(r, h)
+  h:flush()
+  if not h.c.getfd then return nil end
+  local time = CONTINUE
+  if r.instant then time = math.min(time, deadline.left(r.instant)) end
+  local ready = socket.select({ h.c }, nil, time)
+  if not ready[1] then return nil end
+  local code, line = receivestatus(h, 100)
+  if code == 100 then return nil end
+  h.spoiled = true
+  return code, line
+end
+
+local function send(r, h)
+  if getmetatable(h) == Connection then h.pending = "" end
+  h:sendrequestline(r.method, r.target)
+  h:sendheaders(r.headers, r.spelled)
+  if not r.hasbody then
+    if h.pending then h:flush() end
+    return
+  end
+  if r.expect and h.pending then
+    local code, line = await(r, h)
+    if code or line then return code, line end
+  end
+  writebody(r, h)
+end
+
+-- Receive --------------------------------------------------------------------------------------------------------------
+
+local function head(r, h)
+  local code, line = send(r, h)
+  if not code and not line then code, line = receivestatus(h) end
+  if not code then
+    if not r.reqt.http09 then h.try(nil, "invalid status line: " .. message.excerpt(tostring(line))) end
+    return nil, line
+  end
+  return code, line, h:receiveheaders()
+end
+
+local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true, DELETE = true }
+
+-- A connection from the pool may have been closed by the peer while our request was under way. One more try on a new
+-- connection, if nothing was answered, and if it does no harm to ask twice.
+local function again(r, h)
+  if not h.untried then return false end
+  if not IDEMPOTENT[r.method] and not r.reqt.idempotent then return false end
+  return M.rewind(r)
+end
+
+local function first(http, r, state)
+  local h = reuse(http, r)
+  if not h then return nil end
+  state.h = h
+  local code, line, headers
+  local result, err = socket.protect(function()
+    code, line, headers = head(r, h)
+    return true
+  end)()
+  if result then return h, code, line, headers end
+  if err ~= "timeout" and again(r, h) then
+    r.pool.counts.retried = r.pool.counts.retried + 1
+    return nil
+  end
+  socket.try(nil, err)
+end
+
+-- Sends the request and receives the head of the response. Returns the connection, code, status line and headers; for
+-- HTTP/0.9 the connection, nil and the first bytes.
+function M.begin(http, r, state)
+  if r.keep then
+    local h, code, line, headers = first(http, r, state)
+    if h then return h, code, line, headers end
+  end
+  local h = open(http, r)
+  state.h = h
+  return h, head(r, h)
+end
+
+function M.hasbody(method, code)
+  return method ~= "HEAD" and code ~= 204 and code ~= 304 and not (code >= 100 and code < 200)
+end
+
+local function decoded(sink, headers)
+  local coding = headers["content-encoding"]
+  coding = coding and string.lower(coding)
+  local name = (coding == "gzip" or coding == "x-gzip") and "gzip" or coding == "deflate" and "deflate"
+  if not name or not mime.decodet[name] then return nil end
+  headers["content-encoding"], headers["content-length"] = nil, nil
+  return ltn12.sink.chain(mime.decode(name), sink)
+end
+
+-- The sink for the body: with its limit, behind the decoder.
+local function sinkof(r, headers, sink)
+  sink = sink or ltn12.sink.null()
+  local limit = r.reqt.maxbody
+  if not r.decompress then return limit and body.limited(sink, limit) or sink end
+  local framing = headers["content-length"]
+  local chain = decoded(body.limited(sink, limit or MAXDECOMPRESSED), headers)
+  if chain then return chain, framing end
+  return limit and body.limited(sink, limit) or sink
+end
+
+local function staysopen(h, connection)
+  if connection == nil then return h.persistent end
+  if connection == "keep-alive" then return true end
+  return not message.has(connection, "close") and (h.persistent or message.has(connection, "keep-alive"))
+end
+
+-- Back to the pool, or closed.
+local function release(r, h, headers, complete)
+  local keep = r.keep and complete and not h.spoiled and getmetatable(h) == Connection
+    and staysopen(h, headers.connection)
+  if r.instant and keep then h.c = deadline.untimed(h.c) end
+  if keep then
+    r.pool:put(r.key, h)
+  else
+    h:close()
+    if r.keep then r.pool.counts.closed = r.pool.counts.closed + 1 end
+  end
+end
+
+-- A short body of known length, read at once.
+local function receivesmall(h, headers, sink)
+  local length = headers["content-length"]
+  if not length or #length > 4 or headers["transfer-encoding"] or not string.find(length, "^%d+$") then return false end
+  length = tonumber(length)
+  if length == 0 or length > socket.BLOCKSIZE then return false end
+  local data, err, partial = h.c:receive(length)
+  data = data or partial
+  if data and data ~= "" then
+    local ok, problem = sink(data)
+    if not ok and not problem then return true end
+    h.try(ok, problem)
+  end
+  if not data or #data < length then
+    sink(nil, err)
+    h.try(nil, err)
+  end
+  h.try(sink(nil))
+  h.complete = true
+  return true
+end
+
+function M.finish(r, h, code, headers, sink)
+  local complete = true
+  if M.hasbody(r.method, code) then
+    local chain, length = sinkof(r, headers, sink)
+    local framing = length and { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] }
+    if r.reqt.step or getmetatable(h) ~= Connection or not receivesmall(h, framing or headers, chain) then
+      h:receivebody(framing or headers, chain, r.reqt.step)
+    end
+    complete = h.complete
+  end
+  release(r, h, headers, complete and code ~= 101)
+end
+
+-- The same for a body nobody wants, without waiting for much of it.
+function M.discard(r, h, code, headers)
+  local complete = not M.hasbody(r.method, code)
+  if not complete and r.keep then
+    local how, length = body.framing(headers)
+    if how == "length" and length <= DRAIN then
+      local source = h.bodysource and h:bodysource(headers)
+      complete = source and ltn12.pump.all(source, ltn12.sink.null()) and h.complete
+    end
+  end
+  release(r, h, headers, complete)
+end
+
+return M

@@ -1,0 +1,289 @@
+--- From what the caller asks to what is sent: the request table of one hop.
+--
+-- Private to `socket.http`. The caller's table is read, never written.
+
+local deadline = require "socket.http.deadline"
+local message = require "socket.http.message"
+local mime = require "mime"
+local proxies = require "socket.http.proxy"
+local socket = require "socket"
+local url = require "socket.url"
+
+local error, ipairs, pairs, setmetatable, table, tonumber, tostring, type =
+  error, ipairs, pairs, setmetatable, table, tonumber, tostring, type
+local string = string
+
+local M = {}
+
+local DEFAULT = { scheme = "http", path = "/" }
+local NEEDS_LENGTH = { POST = true, PUT = true, PATCH = true }
+
+local function fail(text)
+  return socket.try(nil, text)
+end
+
+local PARTS = {
+  scheme = true, host = true, port = true, path = true, params = true, query = true, fragment = true, user = true,
+  password = true, userinfo = true, authority = true, uri = true,
+}
+
+-- Most URLs are as plain as this.
+local function plain(address)
+  local host, port, path, rest = string.match(address, "^http://([%w.-]+):?(%d*)(/[^?#;%c ]*)(.*)$")
+  if not host or rest ~= "" and string.find(rest, "^[^?]") or string.find(rest, "#", 1, true) then return nil end
+  return { scheme = "http", host = host, port = port, path = path, query = rest ~= "" and string.sub(rest, 2) or nil }
+end
+
+-- The parts of the URL, overridden one by one by the fields of the table.
+local function overlay(reqt)
+  local address, parts = reqt.url, nil
+  if address == nil then
+    parts = {}
+  else
+    if type(address) ~= "string" then error("bad url (string expected, got " .. type(address) .. ")", 0) end
+    parts = plain(address) or url.parse(address, DEFAULT) or fail("invalid url")
+  end
+  for name, value in pairs(reqt) do
+    if PARTS[name] then parts[name] = value end
+  end
+  return parts
+end
+
+-- What a scheme's `create` is given: the parts, and all else that the caller has said.
+local function everything(r)
+  local all = {}
+  for name, value in pairs(r.reqt) do all[name] = value end
+  for name, value in pairs(r.parts) do all[name] = value end
+  return all
+end
+
+local function setscheme(r, http, parts)
+  local scheme = parts.scheme or "http"
+  local entry = http.schemes[scheme]
+  if not entry then
+    scheme = string.lower(scheme)
+    entry = http.schemes[scheme]
+  end
+  if not entry then fail("unsupported scheme '" .. scheme .. "'") end
+  parts.scheme, r.scheme, r.entry = scheme, scheme, entry
+end
+
+local function setplace(r, parts)
+  local host, port = parts.host, parts.port
+  if host == nil or host == "" then fail("invalid host '" .. tostring(host) .. "'") end
+  if port == nil or port == "" then port = r.entry.port end
+  r.host, r.port = host, port
+end
+
+-- The host as it is written before a port; a zone is nobody's business but ours.
+local function hostname(host)
+  if string.find(host, ":", 1, true) then return "[" .. string.gsub(host, "%%.*", "") .. "]" end
+  return host
+end
+
+local function authority(r)
+  local host = hostname(r.host)
+  if tonumber(r.port) == r.entry.port then return host end
+  return host .. ":" .. r.port
+end
+
+local function settarget(r, parts)
+  if parts.path == nil then fail("invalid path 'nil'") end
+  local target = parts.uri or parts.path
+  if not parts.uri then
+    if parts.params then target = target .. ";" .. parts.params end
+    if parts.query then target = target .. "?" .. parts.query end
+  end
+  r.target = target
+  if not parts.uri and r.proxy and not r.tunnel then
+    r.target = r.scheme .. "://" .. r.authority .. r.target
+  end
+end
+
+-- What a URL says is escaped, what a field says is meant literally.
+local function setcredentials(r, reqt, parts)
+  local user, password = parts.user, parts.password
+  if not user then return end
+  if reqt.user == nil then user = url.unescape(user) end
+  if reqt.password == nil and password then password = url.unescape(password) end
+  r.user, r.password = user, password or ""
+end
+
+local function setproxy(r, http, reqt)
+  local choice, err = reqt.proxy, nil
+  if choice == nil then choice = http.PROXY end
+  if not choice then return end
+  r.proxy, err = proxies.choose(choice, reqt.no_proxy, r.scheme, r.host, r.port)
+  if err then fail(err) end
+  if not r.proxy then return end
+  r.tunnel = r.scheme == "https"
+  if not http.schemes[r.proxy.scheme] then fail("unsupported scheme '" .. r.proxy.scheme .. "' of proxy") end
+end
+
+-- Default headers, overwritten or (by false) removed by the caller's.
+local function setheaders(r, http, reqt)
+  local headers = {
+    host = r.authority,
+    ["user-agent"] = http.USERAGENT,
+    connection = r.keep and "keep-alive, TE" or "close, TE",
+    te = "trailers",
+  }
+  if r.user then headers.authorization = "Basic " .. mime.b64(r.user .. ":" .. r.password) end
+  if r.proxy and not r.tunnel then headers["proxy-authorization"] = proxies.authorization(r.proxy) end
+  if r.decompress then headers["accept-encoding"] = "gzip, deflate" end
+  if reqt.headers then
+    r.spelled = {}
+    message.lower(reqt.headers, headers, r.spelled)
+    if r.keep and message.has(headers.connection or "", "close") then r.keep = false end
+  end
+  r.headers = headers
+end
+
+local function setcookies(r, reqt)
+  local jar = reqt.cookies
+  if not jar then return end
+  local line, headers = jar:header(r), r.headers
+  if line then headers.cookie = headers.cookie and headers.cookie .. "; " .. line or line end
+end
+
+-- A body is a text, a function that gives a source each time, or a source, which is used up unless it can be rewound.
+local function setbody(r, reqt)
+  local body, headers = reqt.body, r.headers
+  local kind = type(body)
+  if reqt.source then
+    r.source = reqt.source
+  elseif kind == "string" or kind == "number" then
+    r.body = tostring(body)
+    headers["content-length"] = headers["content-length"] or #r.body
+  elseif kind == "function" then
+    r.fresh = body
+  elseif body ~= nil then
+    error("bad body (string or function expected, got " .. kind .. ")", 0)
+  elseif NEEDS_LENGTH[r.method] and not headers["content-length"] and not headers["transfer-encoding"] then
+    headers["content-length"] = 0
+  end
+  if r.source == nil and r.body == nil and r.fresh == nil then return end
+  r.hasbody = true
+  if headers["content-length"] then
+    headers["transfer-encoding"] = nil
+  else
+    headers["transfer-encoding"] = headers["transfer-encoding"] or "chunked"
+  end
+  r.expect = headers.expect and message.has(tostring(headers.expect), "100-continue")
+end
+
+-- Fields by which a TLS session differs from another: not to be shared by requests that ask for different ones.
+local TLS = {
+  "protocol", "verify", "verifyext", "options", "cafile", "capath", "key", "certificate", "certificates", "password",
+  "ciphers", "ciphersuites", "curve", "curveslist", "alpn", "depth", "dane", "servername", "sni", "verify_host",
+}
+
+local function identity(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local items = {}
+  for key, item in pairs(value) do items[#items + 1] = tostring(key) .. "=" .. identity(item) end
+  table.sort(items)
+  return "{" .. table.concat(items, ",") .. "}"
+end
+
+local function tlsidentity(parts, reqt)
+  local items = {}
+  for _, name in ipairs(TLS) do
+    local value = reqt[name]
+    if name == "password" and not reqt.key and not reqt.certificates then value = nil end
+    if value ~= nil then items[#items + 1] = name .. "=" .. identity(value) end
+  end
+  if parts.identity then items[#items + 1] = "identity=" .. tostring(parts.identity) end
+  return table.concat(items, ";")
+end
+
+-- Constructors are told apart by number; one that is collected never gives its number to another.
+local numbers, count = setmetatable({}, { __mode = "k" }), 0
+local function number(create)
+  if not create then return "" end
+  if not numbers[create] then
+    count = count + 1
+    numbers[create] = count
+  end
+  return numbers[create]
+end
+
+local function setkey(r, reqt, parts)
+  local proxy = r.proxy
+  if not proxy and r.scheme == "http" and not reqt.create then
+    r.key = r.scheme .. "\n" .. r.host .. "\n" .. r.port
+    return
+  end
+  local way = proxy and table.concat({ proxy.scheme, proxy.host, proxy.port, proxy.user or "", proxy.password or "" }, "\n")
+  local tls = (r.scheme == "https" or proxy and proxy.scheme == "https") and tlsidentity(parts, reqt) or ""
+  local place = proxy and not r.tunnel and "" or string.lower(r.host) .. "\n" .. r.port
+  r.key = table.concat({ r.scheme, place, way or "", tls, number(reqt.create) }, "\n")
+end
+
+local function setpool(r, http, reqt)
+  local keep = reqt.connection or (reqt.pool and "keep-alive") or http.CONNECTION
+  r.keep = keep == "keep-alive" and reqt.pool ~= false
+  r.pool = type(reqt.pool) == "table" and reqt.pool or http.pool
+end
+
+-- The constructor is asked for late: a connection from the pool needs none.
+local function timed(create, instant)
+  return function()
+    local sock, err = create()
+    if not sock then return nil, err end
+    return deadline.timed(sock, instant)
+  end
+end
+
+function M.constructor(r, http)
+  local create, err = r.reqt.create, nil
+  if r.tunnel then
+    if r.proxy.scheme ~= "http" then
+      r.proxycreate = socket.try(http.schemes[r.proxy.scheme].create(r.proxy))
+    end
+    create = create or socket.try(r.entry.create(everything(r)))
+    create = proxies.through(create, r)
+  elseif not create then
+    local entry = r.proxy and http.schemes[r.proxy.scheme] or r.entry
+    create, err = entry.create(r.proxy and r.proxy.scheme == "https" and r.proxy or everything(r))
+    socket.try(create, err)
+  end
+  return r.instant and timed(create, r.instant) or create
+end
+
+-- The URL of a hop, without credentials.
+function M.url(r)
+  local parts = r.parts
+  local place = r.scheme .. "://" .. r.authority
+  if not parts.fragment and not parts.uri and (not r.proxy or r.tunnel) then return place .. r.target end
+  return place .. url.build { path = parts.path or "", params = parts.params, query = parts.query, fragment = parts.fragment }
+end
+
+-- Everything about one hop. `instant` is when it must be over.
+function M.request(http, reqt, instant)
+  local parts = overlay(reqt)
+  -- The usual fields at once: a table that grows field by field is made anew several times.
+  local r = {
+    reqt = reqt, parts = parts, method = reqt.method, scheme = nil, entry = nil, host = nil, port = nil,
+    authority = nil, target = nil, headers = nil, keep = nil, pool = nil, key = nil, useragent = http.USERAGENT,
+  }
+  r.instant = instant
+  if r.method == nil or r.method == "" then r.method = reqt.body ~= nil and "POST" or "GET" end
+  setscheme(r, http, parts)
+  setplace(r, parts)
+  setcredentials(r, reqt, parts)
+  setproxy(r, http, reqt)
+  r.authority = authority(r)
+  settarget(r, parts)
+  setpool(r, http, reqt)
+  if reqt.decompress then
+    r.decompress = mime.decodet.gzip and true or fail("decompress: no gzip decoder in mime")
+  end
+  setheaders(r, http, reqt)
+  setcookies(r, reqt)
+  setbody(r, reqt)
+  if r.keep then setkey(r, reqt, parts) end
+  return r
+end
+
+return M
