@@ -82,6 +82,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getstats", stream::getstats::<Serial>),
     (c"gettimeout", socket::gettimeout::<Serial>),
     (c"receive", stream::receive::<Serial>),
+    (c"receiveany", stream::receiveany::<Serial>),
     (c"send", stream::send::<Serial>),
     (c"setfd", socket::setfd::<Serial>),
     (c"setstats", stream::setstats::<Serial>),

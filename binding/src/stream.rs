@@ -32,8 +32,8 @@ pub trait StreamKind: SocketKind + Kind<Body = Stream> {
 
 // Every function below is an entry (see `boundary.rs`).
 
-/// `receive([pattern [, prefix]])`: data, or `nil`, error, partial data; always three
-/// values.
+/// `receive([pattern [, prefix [, most]]])`: data, or `nil`, error, partial data; always
+/// three values. A line of more than `most` bytes is an error and stays where it is.
 pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; `check` proved the kind.
     unsafe {
@@ -42,11 +42,40 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let pattern = check_pattern(l, 2, prefix.len());
         let timer = debug::start();
         let received = match pattern {
-            Some(pattern) => guard(l, || (*stream).receive(pattern)),
+            Some(pattern) => {
+                let most = most(l, 4);
+                guard(l, || (*stream).receive_bounded(pattern, most))
+            }
             None => Received::EMPTY,
         };
         push_received(l, stream, received, prefix);
         debug::finish(l, timer)
+    }
+}
+
+/// `receiveany([most])`: what is there, at least one byte and at most `most`; results as
+/// of `receive`.
+pub unsafe extern "C-unwind" fn receiveany<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
+        let most = most(l, 2).max(1);
+        let timer = debug::start();
+        let received = guard(l, || (*stream).receive_bounded(Pattern::Available, most));
+        push_received(l, stream, received, stack::Bytes::EMPTY);
+        debug::finish(l, timer)
+    }
+}
+
+/// The bound at `arg`. What is no number is a surplus argument, which LuaSocket ignores.
+unsafe fn most(l: *mut lua_State, arg: c_int) -> usize {
+    // SAFETY: called by an entry.
+    unsafe {
+        if lua::lua_type(l, arg) == lua::LUA_TNUMBER {
+            lua::lua_tonumber(l, arg) as usize // saturates
+        } else {
+            usize::MAX
+        }
     }
 }
 

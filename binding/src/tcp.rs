@@ -291,6 +291,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"gettimeout", socket::gettimeout::<Tcp>),
     (c"listen", stream::listen::<Tcp>),
     (c"receive", stream::receive::<Tcp>),
+    (c"receiveany", stream::receiveany::<Tcp>),
     (c"send", stream::send::<Tcp>),
     (c"setfd", socket::setfd::<Tcp>),
     (c"setoption", socket::setoption::<Tcp>),

@@ -276,6 +276,7 @@ const STREAM_METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"gettimeout", socket::gettimeout::<UnixStream>),
     (c"listen", stream::listen::<UnixStream>),
     (c"receive", stream::receive::<UnixStream>),
+    (c"receiveany", stream::receiveany::<UnixStream>),
     (c"send", stream::send::<UnixStream>),
     (c"setfd", socket::setfd::<UnixStream>),
     (c"setoption", socket::setoption::<UnixStream>),

@@ -13,6 +13,8 @@ pub enum Error {
     Closed,
     /// A datagram object has no working descriptor, or its peer has gone.
     Refused,
+    /// A line goes on beyond the bound that the caller has set.
+    LineTooLong,
 
     // The time.
     /// The limit of the call elapsed, or the system gave a connection up.
@@ -67,6 +69,7 @@ impl Error {
         let fixed = match self {
             Error::Closed => "closed",
             Error::Refused => "refused",
+            Error::LineTooLong => "line too long",
             Error::Timeout => "timeout",
             Error::Os(errno) => return os_text(errno),
             Error::Resolve(code) => return resolve_text(code),

@@ -102,6 +102,12 @@ impl Received {
         skip: 0,
         error: None,
     };
+
+    /// A line beyond the bound.
+    const TOO_LONG: Received = Received {
+        error: Some(Error::LineTooLong),
+        ..Received::EMPTY
+    };
 }
 
 /// What `send` came to.
@@ -130,13 +136,19 @@ impl Stream {
 
     /// Receives what `pattern` asks for, as long as the timeouts allow.
     pub fn receive(&mut self, pattern: Pattern) -> Received {
+        self.receive_bounded(pattern, usize::MAX)
+    }
+
+    /// As [`Stream::receive`], but a line of more than `most` bytes is an error, after
+    /// which nothing is taken, and of what is available no more is given out.
+    pub fn receive_bounded(&mut self, pattern: Pattern, most: usize) -> Received {
         if let Some(error) = self.unusable() {
             return Received {
                 error: Some(error),
                 ..Received::EMPTY
             };
         }
-        let mut op = Receive::new(pattern);
+        let mut op = Receive::bounded(pattern, most);
         if let Some(received) = op.from_buffer(self) {
             return received;
         }
@@ -264,6 +276,8 @@ impl Drop for Stream {
 /// `receive` under way. What has come lies in the stream's buffer.
 pub struct Receive {
     pattern: Pattern,
+    /// Bytes of the longest line, and of the most that is taken of what is available.
+    most: usize,
     /// Bytes of the buffer known to hold no LF.
     scanned: usize,
 }
@@ -271,8 +285,14 @@ pub struct Receive {
 impl Receive {
     /// Begins to receive what `pattern` asks for.
     pub fn new(pattern: Pattern) -> Receive {
+        Receive::bounded(pattern, usize::MAX)
+    }
+
+    /// Begins the same within the bound of [`Stream::receive_bounded`].
+    pub fn bounded(pattern: Pattern, most: usize) -> Receive {
         Receive {
             pattern,
+            most,
             scanned: 0,
         }
     }
@@ -288,7 +308,7 @@ impl Receive {
                 ..Received::EMPTY
             }),
             Pattern::Available if !stream.buffer.is_empty() => Some(Received {
-                len: stream.buffer.len(),
+                len: stream.buffer.len().min(self.most),
                 ..Received::EMPTY
             }),
             _ => None,
@@ -300,9 +320,12 @@ impl Receive {
         let unread = stream.buffer.unread();
         let Some(at) = memchr(b'\n', &unread[self.scanned..]) else {
             self.scanned = unread.len();
-            return None;
+            return (self.scanned > self.most).then_some(Received::TOO_LONG);
         };
         let end = self.scanned + at;
+        if end > self.most {
+            return Some(Received::TOO_LONG);
+        }
         if self.pattern == Pattern::RawLine {
             return Some(Received {
                 len: end + 1,

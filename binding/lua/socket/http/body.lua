@@ -12,9 +12,18 @@ local M = {}
 
 -- A bound, so that no peer decides how much memory is used. A chunk up to this size comes in one piece.
 local BLOCK = 65536
+local LARGE = 262144
 local MAXSIZELINE = 8192
 
 -- Wherever a receive fails with some data, the data is given out and the next call meets the failure again.
+
+-- A socket that can say what is there is asked for no more and no less: a slow peer's bytes come at once, a quick one's
+-- in large pieces. Others are asked for a block, and have to wait for all of it.
+local function receiveblock(sock, left)
+  if sock.receiveany then return sock:receiveany(left < LARGE and left or LARGE) end
+  local block = socket.BLOCKSIZE
+  return sock:receive(left < block and left or block)
+end
 
 local function receivesize(sock)
   local line, err = message.line(sock, MAXSIZELINE)
@@ -58,7 +67,12 @@ function M.chunked(sock, headers, ended)
       end
       inside = true
     end
-    local data, problem, partial = sock:receive(left < BLOCK and left or BLOCK)
+    local data, problem, partial
+    if left > BLOCK and sock.receiveany then
+      data, problem, partial = sock:receiveany(left < LARGE and left or LARGE)
+    else
+      data, problem, partial = sock:receive(left < BLOCK and left or BLOCK)
+    end
     data = data or partial
     if not data or data == "" then return nil, problem end
     left = left - #data
@@ -73,8 +87,7 @@ function M.bylength(sock, length, ended)
       if ended then ended() end
       return nil
     end
-    local block = socket.BLOCKSIZE
-    local data, err, partial = sock:receive(left < block and left or block)
+    local data, err, partial = receiveblock(sock, left)
     data = data or partial
     if not data or data == "" then return nil, err end
     left = left - #data
@@ -86,7 +99,7 @@ function M.untilclosed(sock)
   local over = false
   return function()
     if over then return nil end
-    local data, err, partial = sock:receive(socket.BLOCKSIZE)
+    local data, err, partial = receiveblock(sock, LARGE)
     if data then return data end
     if err == "closed" then over = true end
     if partial and partial ~= "" then return partial end

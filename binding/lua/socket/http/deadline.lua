@@ -39,19 +39,26 @@ function Timed.__index(self, name)
   return function(_, ...) return sock[name](sock, ...) end
 end
 
-function M.timed(sock, instant)
-  return setmetatable({ within = sock, instant = instant }, Timed)
-end
-
-function M.untimed(sock)
-  return rawget(sock, "within")
-end
-
+-- The instant is checked before each wait.
 local function armed(self)
   local left = self.instant - now()
   if left <= 0 then return false end
   self.within:settimeout(left)
   return true
+end
+
+-- Not all sockets have this.
+local function receiveany(self, most)
+  if not armed(self) then return nil, "timeout", "" end
+  return self.within:receiveany(most)
+end
+
+function M.timed(sock, instant)
+  return setmetatable({ within = sock, instant = instant, receiveany = sock.receiveany and receiveany }, Timed)
+end
+
+function M.untimed(sock)
+  return rawget(sock, "within")
 end
 
 function methods.settimeout()

@@ -1,0 +1,51 @@
+-- What `receive` takes within a bound: lines that may not be longer, and whatever is there.
+
+local t = require "support"
+
+t.fix("a line within the bound", function()
+  local a, b = t.pair()
+  b:send("hello\r\nworld\n")
+  t.returns({ n = 3, "hello", nil, nil }, a:receive("*l", nil, 6))
+  t.returns({ n = 3, "> world", nil, nil }, a:receive("*l", "> ", 5))
+end)
+
+t.fix("a line beyond the bound is an error and stays", function()
+  local a, b = t.pair()
+  b:send(string.rep("x", 100))
+  t.readable(a)
+  t.returns({ n = 3, nil, "line too long", "" }, a:receive("*l", nil, 99))
+  t.returns({ n = 3, nil, "line too long", "" }, a:receive("*L", nil, 10))
+  b:send("\n")
+  t.equal(a:receive("*l", nil, 100), string.rep("x", 100))
+end)
+
+t.fix("an endless line takes bounded memory", function()
+  local a, b = t.pair()
+  t.fill(b)
+  t.returns({ n = 3, nil, "line too long", "" }, a:receive("*l", nil, 65536))
+end)
+
+t.fix("a surplus argument that is no number is ignored", function()
+  local a, b = t.pair()
+  b:send("hello\n")
+  t.equal(a:receive("*l", nil, "x"), "hello")
+end)
+
+t.fix("receiveany", function()
+  local a, b = t.pair()
+  a:settimeout(0)
+  t.returns({ n = 3, nil, "timeout", "" }, a:receiveany())
+  b:send("hello")
+  t.readable(a)
+  t.returns({ n = 3, "he", nil, nil }, a:receiveany(2))
+  t.equal(a:dirty(), true)
+  t.returns({ n = 3, "llo", nil, nil }, a:receiveany())
+  b:send("x")
+  t.readable(a)
+  t.equal(a:receiveany(0), "x")
+  b:close()
+  t.readable(a)
+  t.returns({ n = 3, nil, "closed", "" }, a:receiveany(5))
+end)
+
+t.done()
