@@ -122,7 +122,10 @@ pub unsafe extern "C-unwind" fn setfd<K: SocketKind>(l: *mut lua_State) -> c_int
     // SAFETY: called by Lua.
     unsafe {
         let object = check::<K>(l, 1, K::ANY);
-        let fd = stack::check_int(l, 2).max(-1);
+        let fd = match lua::luaL_checknumber(l, 2) {
+            number if (0.0..2147483648.0).contains(&number) => number as i32,
+            _ => -1,
+        };
         guard(l, || (*object).body.set_fd(fd));
     }
     0
@@ -296,10 +299,7 @@ pub(crate) unsafe fn check_value(
             }
             Shape::Switch | Shape::Number => Value::Number(stack::check_int(l, arg)),
             Shape::Linger => check_linger(l, arg),
-            Shape::Device => match Device::new(stack::check_bytes(l, arg).get()) {
-                Some(device) => Value::Device(device),
-                None => stack::arg_error(l, arg, c"interface name too long"),
-            },
+            Shape::Device => Value::Device(Device::new(stack::check_bytes(l, arg).get())),
             Shape::Address => match address::<Ipv4Addr>(stack::check_bytes(l, arg).get()) {
                 Some(ip) => Value::Address(ip),
                 None => stack::arg_error(l, arg, c"ip expected"),

@@ -156,16 +156,17 @@ unsafe fn push_data(
 ) {
     // SAFETY: as in `push_received`; the prefix is argument 3.
     unsafe {
+        if prefix.len() == 0 && hand_over(l, stream, received) {
+            return;
+        }
         if prefix.len() > 0 {
             lua::lua_pushvalue(l, 3);
         }
-        if !hand_over(l, stream, received) {
-            stack::push_bytes(l, (*stream).received(received));
-            (*stream).take(received);
-        }
+        stack::push_bytes(l, (*stream).received(received));
         if prefix.len() > 0 {
             lua::lua_concat(l, 2);
         }
+        (*stream).take(received);
     }
 }
 

@@ -101,17 +101,18 @@ impl Device {
     /// `IFNAMSIZ`, less the final NUL.
     pub const MAX: usize = 15;
 
-    /// `name`, unless it is too long or contains a NUL, which no interface has.
-    pub fn new(name: &[u8]) -> Option<Device> {
+    /// `name`; if it is too long or contains a NUL, as no interface's does, another
+    /// that no interface has, for the system to refuse.
+    pub fn new(name: &[u8]) -> Device {
         if name.len() > Device::MAX || name.contains(&0) {
-            return None;
+            return Device::new(b"/");
         }
         let mut device = Device {
             bytes: [0; Device::MAX],
             len: name.len() as u8,
         };
         device.bytes[..name.len()].copy_from_slice(name);
-        Some(device)
+        device
     }
 
     /// The name.
@@ -336,7 +337,7 @@ fn device(fd: Fd, level: i32, code: i32) -> sys::Result<Device> {
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(name.len());
-    Device::new(&name[..end]).ok_or(sys::EINVAL)
+    Ok(Device::new(&name[..end]))
 }
 
 /// Sets `ipv6-v6only`.

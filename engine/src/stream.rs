@@ -440,6 +440,8 @@ impl Stream {
             Ok((_, true)) => Ok(Filled::Short),
             Ok((_, false)) => Ok(Filled::Some),
             Err(sys::EAGAIN) => Ok(Filled::WouldBlock),
+            // What is left of an attempt that failed is no better than a closed stream.
+            Err(sys::ENOTCONN) if self.progress == Progress::Spent => Err(Error::Closed),
             Err(errno) => Err(Error::from_errno(errno)),
         }
     }
