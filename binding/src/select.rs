@@ -341,7 +341,11 @@ unsafe fn collect_any(l: *mut lua_State) -> (*mut Call, bool) {
                     lua::lua_settop(l, top + 1);
                     put_result(l, READABLE);
                     buffered = true;
-                } else if watch_any(l, call, direction, held + 1) {
+                    lua::lua_settop(l, top);
+                    continue;
+                }
+                lua::lua_settop(l, top + 1);
+                if watch_any(l, call, direction, held + 1) {
                     lua::lua_settop(l, top + 1);
                     held += 1;
                     lua::lua_rawseti(l, HELD, held.into());
