@@ -305,6 +305,10 @@ unsafe fn methods_are(
     // SAFETY: called by an entry; the method table is read raw.
     unsafe {
         object::push_methods(l, tag, class);
+        if lua::lua_istable(l, -1) == 0 {
+            lua::lua_pop(l, 1);
+            return false;
+        }
         let mut same = true;
         for (name, own) in [(c"getfd", getfd), (c"dirty", dirty)] {
             lua::lua_pushstring(l, name.as_ptr());
