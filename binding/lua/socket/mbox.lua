@@ -1,0 +1,2 @@
+--- `socket.mbox`: another name of `mbox`.
+return require "mbox"
