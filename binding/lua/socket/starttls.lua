@@ -1,0 +1,42 @@
+--- TLS put upon a connection that has spoken in clear: STARTTLS of SMTP, AUTH TLS of FTP.
+--
+-- Private to the protocol modules.
+
+local require, pcall = require, pcall
+local pairs, tostring, type = pairs, tostring, type
+local string = string
+
+local M = {}
+
+local function parameters(options)
+  local params = { mode = "client", protocol = "any", verify = "peer" }
+  if type(options) == "table" then
+    for name, value in pairs(options) do params[name] = value end
+  end
+  return params
+end
+
+local function handshake(ssl, sock, host, options, timeout)
+  local conn, err = ssl.wrap(sock, parameters(options))
+  if not conn then return nil, err end
+  if conn.sni and not string.find(host, "^[%d.]+$") and not string.find(host, ":", 1, true) then conn:sni(host) end
+  conn:settimeout(timeout)
+  local ok
+  ok, err = conn:dohandshake()
+  if ok then return conn end
+  conn:close()
+  return nil, err
+end
+
+-- The connection to use from now on, or nil and a message. `options` is true, a table of parameters for `ssl.wrap`, or a
+-- function that does it all: options(sock, host, timeout). What has arrived already was not protected, and somebody on
+-- the way may have put it there: then there is no going on.
+function M.upgrade(sock, host, options, timeout)
+  if sock.dirty and sock:dirty() then return nil, "unexpected data before TLS" end
+  if type(options) == "function" then return options(sock, host, timeout) end
+  local found, ssl = pcall(require, "ssl")
+  if not found then return nil, "TLS needs the module 'ssl': " .. string.match(tostring(ssl), "[^\n]*") end
+  return handshake(ssl, sock, host, options, timeout)
+end
+
+return M
