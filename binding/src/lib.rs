@@ -8,6 +8,7 @@
 
 mod boundary;
 mod datagram;
+mod digest;
 mod dns;
 mod embed;
 mod except;

@@ -6,6 +6,7 @@ use mlua_sys::lua_CFunction;
 
 use crate::embed::lua_module;
 
+pub use crate::digest::open as socket_digest;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
 pub use crate::unix::open_module as socket_unix;
@@ -15,6 +16,11 @@ lua_module!(
     socket, "socket.lua"
 );
 
+lua_module!(
+    /// `socket.ftp`: files by FTP.
+    socket_ftp,
+    "socket/ftp.lua"
+);
 lua_module!(
     /// `socket.http`: the HTTP client.
     socket_http, "socket/http.lua"
@@ -64,10 +70,47 @@ lua_module!(
     socket_http_session, "socket/http/session.lua"
 );
 
+lua_module!(
+    /// `mbox`: mailboxes taken apart.
+    mbox, "mbox.lua"
+);
+lua_module!(
+    /// `socket.mbox`: another name of `mbox`.
+    socket_mbox,
+    "socket/mbox.lua"
+);
+lua_module!(
+    /// `socket.smtp`: sending mail.
+    socket_smtp, "socket/smtp.lua"
+);
+lua_module!(
+    /// `socket.smtp.auth`: who sends.
+    socket_smtp_auth, "socket/smtp/auth.lua"
+);
+lua_module!(
+    /// `socket.smtp.message`: messages as sources.
+    socket_smtp_message, "socket/smtp/message.lua"
+);
+lua_module!(
+    /// `socket.smtp.random`: bytes for identifiers.
+    socket_smtp_random, "socket/smtp/random.lua"
+);
+lua_module!(
+    /// `socket.starttls`: TLS put upon a connection.
+    socket_starttls, "socket/starttls.lua"
+);
+lua_module!(
+    /// `socket.tp`: commands and replies.
+    socket_tp, "socket/tp.lua"
+);
+
 /// Name for `require`, and opener, of every module.
 pub const MODULES: &[(&CStr, lua_CFunction)] = &[
+    (c"mbox", mbox),
     (c"socket", socket),
     (c"socket.core", socket_core),
+    (c"socket.digest", socket_digest),
+    (c"socket.ftp", socket_ftp),
     (c"socket.http", socket_http),
     (c"socket.http.body", socket_http_body),
     (c"socket.http.connection", socket_http_connection),
@@ -80,6 +123,13 @@ pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket.http.proxy", socket_http_proxy),
     (c"socket.http.redirect", socket_http_redirect),
     (c"socket.http.session", socket_http_session),
+    (c"socket.mbox", socket_mbox),
     (c"socket.serial", socket_serial),
+    (c"socket.smtp", socket_smtp),
+    (c"socket.smtp.auth", socket_smtp_auth),
+    (c"socket.smtp.message", socket_smtp_message),
+    (c"socket.smtp.random", socket_smtp_random),
+    (c"socket.starttls", socket_starttls),
+    (c"socket.tp", socket_tp),
     (c"socket.unix", socket_unix),
 ];

@@ -9,6 +9,7 @@
 //! | [`base64`], [`quoted_printable`] | the encodings of mail |
 //! | [`wrap`], [`line_end`], [`dot`] | lines: their length, their ends, their first dots |
 //! | [`deflate`] | gzip and zlib |
+//! | [`digest`] | MD5, SHA-256, HMAC |
 //! | [`url`], [`dot_segments`], [`percent`] | URLs: parts, paths, escapes |
 //!
 //! ```
@@ -27,6 +28,7 @@
 pub mod base64;
 mod carry;
 pub mod deflate;
+pub mod digest;
 pub mod dot;
 pub mod dot_segments;
 pub mod line_end;

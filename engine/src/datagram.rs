@@ -6,10 +6,10 @@ use crate::address::{self, Family, Service};
 use crate::buffer::Buffer;
 use crate::deadline::Limit;
 use crate::error::{Error, Result};
-use crate::operation::{Direction, Interest, Operation, Pause, Step, drive};
+use crate::operation::{Direction, Interest, Operation, Step, drive};
 use crate::resolve::{self, Lookup, Query, Resolved};
 use crate::socket::Socket;
-use crate::sys::{self, Name, SockAddr};
+use crate::sys::{self, SockAddr};
 
 /// The longest datagram that `receive` takes unless told otherwise: the largest
 /// that UDP can carry.
@@ -59,15 +59,7 @@ impl Datagram {
             return Err(Error::Refused);
         }
         let limit = self.socket.limit();
-        drive(
-            &mut Send {
-                data,
-                to,
-                pause: Pause::FIRST,
-            },
-            self,
-            limit,
-        )
+        drive(&mut Send { data, to }, self, limit)
     }
 
     /// Receives one datagram, cut to `size` bytes, and its sender. The bytes are
@@ -163,9 +155,6 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
         other => other,
     };
     let unknown = Error::ResolveRaw(sys::EAI_NONAME);
-    if port.is_empty() {
-        return Err(unknown);
-    }
     if address::service(port).map_err(raw)? == Service::Name {
         // The resolver reads a negative number, and finds no such service.
         let negative = port.first() == Some(&b'-') && port.len() > 1;
@@ -185,7 +174,6 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
 struct Send<'a> {
     data: &'a [u8],
     to: Option<&'a SockAddr>,
-    pause: Pause,
 }
 
 impl Operation<Datagram> for Send<'_> {
@@ -207,11 +195,7 @@ impl Operation<Datagram> for Send<'_> {
     }
 
     fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
-        match self.to.map(SockAddr::name) {
-            // The descriptor has room; the queue of the receiver has not.
-            Some(Name::Unix(_)) => self.pause.interest(),
-            _ => Interest::One(datagram.socket.fd(), Direction::Write),
-        }
+        Interest::One(datagram.socket.fd(), Direction::Write)
     }
 
     fn give_up(&mut self, _: &mut Datagram, why: Error) -> Result<usize> {

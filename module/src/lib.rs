@@ -22,8 +22,11 @@ macro_rules! export {
 }
 
 export! {
+    luaopen_mbox = mbox,
     luaopen_socket = socket,
     luaopen_socket_core = socket_core,
+    luaopen_socket_digest = socket_digest,
+    luaopen_socket_ftp = socket_ftp,
     luaopen_socket_http = socket_http,
     luaopen_socket_http_body = socket_http_body,
     luaopen_socket_http_connection = socket_http_connection,
@@ -36,6 +39,13 @@ export! {
     luaopen_socket_http_proxy = socket_http_proxy,
     luaopen_socket_http_redirect = socket_http_redirect,
     luaopen_socket_http_session = socket_http_session,
+    luaopen_socket_mbox = socket_mbox,
     luaopen_socket_serial = socket_serial,
+    luaopen_socket_smtp = socket_smtp,
+    luaopen_socket_smtp_auth = socket_smtp_auth,
+    luaopen_socket_smtp_message = socket_smtp_message,
+    luaopen_socket_smtp_random = socket_smtp_random,
+    luaopen_socket_starttls = socket_starttls,
+    luaopen_socket_tp = socket_tp,
     luaopen_socket_unix = socket_unix,
 }

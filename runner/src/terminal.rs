@@ -63,8 +63,7 @@ impl Input {
             return;
         };
         let text = String::from_utf8_lossy(&self.text[statement..]);
-        let text = text.trim();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return;
         }
         let _ = editor.add_history_entry(text);
