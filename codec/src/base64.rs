@@ -4,10 +4,9 @@
 //! machine that takes one character at a time: it completes a group begun in
 //! the previous piece, and steps over whatever the engine refuses.
 
-use base64::engine::{DecodeEstimate, Engine};
+use base64_turbo::{Engine, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::Output;
-use engine::{STANDARD, URL_SAFE};
 
 /// Which characters stand for 62 and 63.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +17,24 @@ pub enum Alphabet {
     /// `-` and `_`. When encoding, without padding; a decoder understands `+`
     /// and `/` as well.
     UrlSafe,
+}
+
+impl Alphabet {
+    const fn engine(self) -> Engine {
+        match self {
+            Self::Standard => STANDARD_NO_PAD,
+            Self::UrlSafe => URL_SAFE_NO_PAD,
+        }
+    }
+
+    /// Whether `c` is one of its digits.
+    fn has(self, c: u8) -> bool {
+        match c {
+            b'+' | b'/' => self == Self::Standard,
+            b'-' | b'_' => self == Self::UrlSafe,
+            _ => VALUES[usize::from(c)] != NONE,
+        }
+    }
 }
 
 /// Encodes; holds back up to two bytes that do not fill a group.
@@ -270,64 +287,28 @@ impl Decoder {
 const PADDED: &[u8] = b"=";
 
 fn encode(alphabet: Alphabet, input: &[u8], out: &mut Output) {
-    let room = input.len().div_ceil(3) * 4;
-    let spare = out.spare(room);
-    let written = match alphabet {
-        Alphabet::Standard => STANDARD.encode_slice(input, spare),
-        Alphabet::UrlSafe => URL_SAFE.encode_slice(input, spare),
-    };
+    let engine = alphabet.engine();
+    let written = engine.encode_slice(input, out.spare(engine.encoded_len(input.len())));
     // There is room for all of it.
     out.advance(written.unwrap_or(0));
 }
 
-/// Decodes whole groups of four digits. Otherwise writes nothing and returns the
-/// place of the first other character.
+/// Decodes whole groups of four digits. If there is something else among them,
+/// writes nothing and returns its place.
 fn decode(alphabet: Alphabet, input: &[u8], out: &mut Output) -> Result<(), usize> {
-    if input.is_empty() {
-        return Ok(());
-    }
-    let written = match alphabet {
-        Alphabet::Standard => decode_with(&*STANDARD, input, out),
-        Alphabet::UrlSafe => decode_with(&*URL_SAFE, input, out),
-    };
-    written.map(|written| out.advance(written))
-}
-
-fn decode_with(engine: &impl Engine, input: &[u8], out: &mut Output) -> Result<usize, usize> {
-    use base64::{DecodeError, DecodeSliceError};
-    let room = engine
-        .internal_decoded_len_estimate(input.len())
-        .decoded_len_estimate();
-    match engine.decode_slice(input, out.spare(room)) {
-        Ok(written) => Ok(written),
-        Err(DecodeSliceError::DecodeError(DecodeError::InvalidByte(place, _))) => Err(place),
-        Err(_) => Err(0),
+    let engine = alphabet.engine();
+    match engine.decode_slice(input, out.spare(engine.decoded_len_estimate(input.len()))) {
+        Ok(written) => {
+            out.advance(written);
+            Ok(())
+        }
+        Err(_) => Err(input.iter().position(|&c| !alphabet.has(c)).unwrap_or(0)),
     }
 }
 
 /// Whether a line end begins at `length`.
 fn ends_at(input: &[u8], length: usize) -> bool {
     matches!(input.get(length), Some(b'\r' | b'\n'))
-}
-
-/// The engines, set up once per process: they remember what this processor can do.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-mod engine {
-    use std::sync::LazyLock;
-
-    use base64::engine::{Simd, general_purpose::NO_PAD};
-
-    pub static STANDARD: LazyLock<Simd> = LazyLock::new(|| Simd::standard(NO_PAD));
-    pub static URL_SAFE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
-}
-
-/// The engines where the crate has no faster ones.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod engine {
-    use base64::engine::general_purpose::{self, GeneralPurpose};
-
-    pub static STANDARD: &GeneralPurpose = &general_purpose::STANDARD_NO_PAD;
-    pub static URL_SAFE: &GeneralPurpose = &general_purpose::URL_SAFE_NO_PAD;
 }
 
 /// A line longer than this is not worth being copied.

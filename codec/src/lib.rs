@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod base64;
+mod block;
 mod carry;
 pub mod deflate;
 pub mod digest;

@@ -1,6 +1,7 @@
 //! Line ends of all kinds, made one.
 
 use crate::Output;
+use crate::block::{Block, SIZE, copy_until};
 
 /// Writes a marker for each line end: CR, LF, CR LF or LF CR.
 #[derive(Clone, Copy, Debug)]
@@ -24,27 +25,44 @@ impl<'m> Normalizer<'m> {
 
     /// Converts the next piece.
     pub fn feed(&mut self, mut input: &[u8], out: &mut Output) {
-        while let Some(stop) = memchr::memchr2(b'\r', b'\n', input) {
+        while !input.is_empty() {
+            let stop = copy_until(input, out.spare(input.len() + SIZE), is_end);
             if stop > 0 {
-                out.extend(&input[..stop]);
+                out.advance(stop);
                 self.candidate = 0;
             }
-            self.end_line(input[stop], out);
+            let Some(&c) = input.get(stop) else { return };
             input = &input[stop + 1..];
-        }
-        if !input.is_empty() {
-            out.extend(input);
-            self.candidate = 0;
+            if self.end_line(c) {
+                self.write_marker(out);
+            }
+            // The usual pair at once.
+            if self.candidate == b'\r' && input.first() == Some(&b'\n') {
+                self.candidate = 0;
+                input = &input[1..];
+            }
         }
     }
 
-    fn end_line(&mut self, c: u8, out: &mut Output) {
+    /// Whether `c` begins a line end, rather than being the partner of the byte before.
+    fn end_line(&mut self, c: u8) -> bool {
         let paired = matches!(self.candidate, b'\r' | b'\n');
-        if !paired || c == self.candidate {
-            out.extend(self.marker);
-        }
+        let begins = !paired || c == self.candidate;
         self.candidate = if paired { 0 } else { c };
+        begins
     }
+
+    /// Appends the marker; nearly always two bytes, which is one store.
+    fn write_marker(&self, out: &mut Output) {
+        match self.marker {
+            [a, b] => out.extend(&[*a, *b]),
+            marker => out.extend(marker),
+        }
+    }
+}
+
+fn is_end(block: Block) -> u32 {
+    block.is(b'\r') | block.is(b'\n')
 }
 
 /// Against the naive twin, in pieces.

@@ -1,6 +1,7 @@
 //! Quoted-printable (RFC 2045), both ways, piece by piece.
 
 use crate::Output;
+use crate::block::{Block, SIZE, copy_until};
 use crate::carry::Carry;
 
 /// Encodes text whose lines end in CR LF. Does not break lines.
@@ -31,9 +32,9 @@ impl<'m> Encoder<'m> {
     pub fn finish(&mut self, out: &mut Output) {
         let held = self.carry.take();
         for &c in held.as_slice() {
-            match CLASSES[c as usize] {
-                PLAIN => out.push(c),
-                _ => quote(c, out),
+            match is_plain(c) {
+                true => out.push(c),
+                false => quote(c, out),
             }
         }
         if !held.as_slice().is_empty() {
@@ -100,42 +101,56 @@ pub const MAX_BLANKS: usize = 76;
 fn encode(text: &[u8], marker: &[u8], out: &mut Output) -> usize {
     let mut i = 0;
     loop {
-        let run = &text[i..];
-        let stop = i + run
-            .iter()
-            .position(|&c| CLASSES[c as usize] >= CR)
-            .unwrap_or(run.len());
+        let line = &text[i..];
+        let line = &line[..memchr::memchr(b'\r', line).unwrap_or(line.len())];
+        let end = i + line.len();
         // A blank is decided by the two bytes behind it.
-        let blank = stop > i && is_blank(text[stop - 1]);
-        match text[stop..] {
+        let blank = usize::from(line.last().is_some_and(|&c| is_blank(c)));
+        match text[end..] {
             [] => {
-                let before = stop >= i + 2 && is_blank(text[stop - 2]);
-                let end = stop - if before { 2 } else { usize::from(blank) };
-                out.extend(&text[i..end]);
-                return end;
-            }
-            [_] if blank => {
-                out.extend(&text[i..stop - 1]);
-                return stop - 1;
+                let before = line.len() >= 2 && is_blank(line[line.len() - 2]);
+                let held = if before { 2 } else { blank };
+                escape(&line[..line.len() - held], out);
+                return end - held;
             }
             [b'\r'] => {
-                out.extend(&text[i..stop]);
-                return stop;
+                escape(&line[..line.len() - blank], out);
+                return end - blank;
             }
             [b'\r', b'\n', ..] => {
-                out.extend(&text[i..stop - usize::from(blank)]);
-                if blank {
-                    quote(text[stop - 1], out);
+                escape(line, out);
+                if blank > 0 {
+                    out.truncate(out.len() - 1);
+                    quote(line[line.len() - 1], out);
                 }
                 out.extend(marker);
-                i = stop + 2;
+                i = end + 2;
             }
-            [c, ..] => {
-                out.extend(&text[i..stop]);
-                quote(c, out);
-                i = stop + 1;
+            _ => {
+                escape(line, out);
+                quote(b'\r', out);
+                i = end + 1;
             }
         }
+    }
+}
+
+/// Appends `text` with blanks as they are, and each other byte plain or quoted.
+///
+/// Four bytes are written for each, of which one or three count: no branch
+/// depends on what they are.
+fn escape(text: &[u8], out: &mut Output) {
+    for piece in text.chunks(1024) {
+        let spare = out.spare(3 * piece.len() + 4);
+        let mut length = 0;
+        for &c in piece {
+            let written = ENCODED[usize::from(c)];
+            if let Some(place) = spare[length..].first_chunk_mut() {
+                *place = written.to_le_bytes();
+            }
+            length += (written >> 24) as usize;
+        }
+        out.advance(length);
     }
 }
 
@@ -147,39 +162,33 @@ fn quote(c: u8, out: &mut Output) {
 fn decode(text: &[u8], out: &mut Output) -> usize {
     let mut i = 0;
     loop {
-        let run = &text[i..];
-        let run = &run[..run
-            .iter()
-            .position(|&c| DROPS[c as usize])
-            .unwrap_or(run.len())];
-        let stop = i + run.len();
+        let rest = &text[i..];
+        let length = copy_until(rest, out.spare(rest.len() + SIZE), is_special);
+        out.advance(length);
+        let stop = i + length;
+        // Where the blanks at the end of what was copied begin.
+        let kept = out.len() - blanks_at_end(&text[i..stop]);
         match text[stop..] {
             [] | [b'\r'] => {
-                let kept = without_blanks(run);
-                out.extend(kept);
-                return i + kept.len();
+                let end = stop - (out.len() - kept);
+                out.truncate(kept);
+                return end;
             }
             [b'\r', b'\n', ..] => {
-                out.extend(without_blanks(run));
+                out.truncate(kept);
                 out.extend(b"\r\n");
                 i = stop + 2;
             }
             [b'\n', ..] => {
-                out.extend(without_blanks(run));
+                out.truncate(kept);
                 out.push(b'\n');
                 i = stop + 1;
             }
-            [b'=', ref rest @ ..] => {
-                out.extend(run);
-                match unescape(rest, out) {
-                    Some(length) => i = stop + 1 + length,
-                    None => return stop,
-                }
-            }
-            [_, ..] => {
-                out.extend(run);
-                i = stop + 1;
-            }
+            [b'=', ref behind @ ..] => match unescape(behind, out) {
+                Some(length) => i = stop + 1 + length,
+                None => return stop,
+            },
+            [_, ..] => i = stop + 1,
         }
     }
 }
@@ -211,54 +220,41 @@ fn unescape(rest: &[u8], out: &mut Output) -> Option<usize> {
     }
 }
 
-/// `run` without the blanks at its end.
-fn without_blanks(run: &[u8]) -> &[u8] {
-    let blanks = run
-        .iter()
-        .rev()
-        .take(MAX_BLANKS)
-        .take_while(|&&c| is_blank(c))
-        .count();
-    &run[..run.len() - blanks]
+/// How many blanks stand at the end of `run`.
+fn blanks_at_end(run: &[u8]) -> usize {
+    let blanks = run.iter().rev().take(MAX_BLANKS);
+    blanks.take_while(|&&c| is_blank(c)).count()
 }
 
-fn is_blank(c: u8) -> bool {
+/// What the decoder does not simply copy: controls but for TAB, and `=`.
+#[inline(always)]
+fn is_special(block: Block) -> u32 {
+    block.is_up_to(31) & !block.is(b'\t') | block.is(127) | block.is(b'=')
+}
+
+const fn is_plain(c: u8) -> bool {
+    matches!(c, 33..=60 | 62..=126)
+}
+
+const fn is_blank(c: u8) -> bool {
     matches!(c, b'\t' | b' ')
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Classes of bytes for the encoder.
-const PLAIN: u8 = 0;
-const BLANK: u8 = 1;
-const CR: u8 = 2;
-const QUOTED: u8 = 3;
-
-const CLASSES: [u8; 256] = {
-    let mut classes = [QUOTED; 256];
-    let mut c = 33;
-    while c < 127 {
-        classes[c] = PLAIN;
-        c += 1;
-    }
-    classes[b'=' as usize] = QUOTED;
-    classes[b'\t' as usize] = BLANK;
-    classes[b' ' as usize] = BLANK;
-    classes[b'\r' as usize] = CR;
-    classes
-};
-
-/// What the decoder does not simply copy.
-const DROPS: [bool; 256] = {
-    let mut drops = [false; 256];
+/// Each byte as the encoder writes it, plain or quoted, with its length in the
+/// highest byte. Blanks are plain here.
+const ENCODED: [u32; 256] = {
+    let mut encoded = [0; 256];
     let mut c = 0;
-    while c < 32 {
-        drops[c] = c != b'\t' as usize;
+    while c < 256 {
+        encoded[c] = match is_plain(c as u8) || is_blank(c as u8) {
+            true => u32::from_le_bytes([c as u8, 0, 0, 1]),
+            false => u32::from_le_bytes([b'=', HEX[c >> 4], HEX[c & 15], 3]),
+        };
         c += 1;
     }
-    drops[127] = true;
-    drops[b'=' as usize] = true;
-    drops
+    encoded
 };
 
 /// The value of each hexadecimal digit of either case; 255 for all else.

@@ -1,6 +1,7 @@
 //! Breaking lines at a given length.
 
 use crate::Output;
+use crate::block::{Block, SIZE, copy_until};
 
 /// Breaks text into lines of `length` bytes. Drops CR, writes CR LF for LF.
 ///
@@ -26,16 +27,29 @@ pub struct SoftWrapper {
 impl Wrapper {
     /// Breaks the next piece.
     pub fn feed(&mut self, mut input: &[u8], out: &mut Output) {
-        out.spare(input.len() + input.len() / 32);
-        while let Some(stop) = memchr::memchr2(b'\r', b'\n', input) {
-            self.feed_line(&input[..stop], out);
-            if input[stop] == b'\n' {
-                out.extend(b"\r\n");
-                self.left = self.length;
-            }
-            input = &input[stop + 1..];
+        while !input.is_empty() {
+            let stop = copy_up_to(self.left, input, out, is_end);
+            self.left -= stop as i64;
+            input = &input[stop..];
+            input = match *input {
+                [b'\r', b'\n', ref rest @ ..] | [b'\n', ref rest @ ..] => {
+                    self.end_line(out);
+                    rest
+                }
+                [b'\r', ref rest @ ..] => rest,
+                [] => return,
+                [c, ref rest @ ..] => {
+                    self.end_line(out);
+                    if self.left > 0 {
+                        continue;
+                    }
+                    // At least one byte goes behind every break.
+                    out.push(c);
+                    self.left = self.left.saturating_sub(1);
+                    rest
+                }
+            };
         }
-        self.feed_line(input, out);
     }
 
     /// Ends the open line. Returns whether there was one.
@@ -48,78 +62,88 @@ impl Wrapper {
         open
     }
 
-    /// Breaks a piece without line ends.
-    fn feed_line(&mut self, mut line: &[u8], out: &mut Output) {
-        while !line.is_empty() {
-            if self.left <= 0 {
-                out.extend(b"\r\n");
-                self.left = self.length;
-            }
-            let taken = room(self.left).min(line.len());
-            out.extend(&line[..taken]);
-            self.left = self.left.saturating_sub(taken as i64);
-            line = &line[taken..];
-        }
+    fn end_line(&mut self, out: &mut Output) {
+        out.extend(b"\r\n");
+        self.left = self.length;
     }
 }
 
 impl SoftWrapper {
     /// Breaks the next piece.
     pub fn feed(&mut self, mut input: &[u8], out: &mut Output) {
-        while let Some(stop) = memchr::memchr3(b'=', b'\r', b'\n', input) {
-            self.feed_plain(&input[..stop], out);
-            match input[stop] {
-                b'=' => self.feed_escape(out),
-                b'\n' => {
+        while !input.is_empty() {
+            // The soft break needs one place.
+            let room = self.left.saturating_sub(1);
+            let stop = copy_up_to(room, input, out, |block| is_end(block) | block.is(b'='));
+            self.left -= stop as i64;
+            input = &input[stop..];
+            input = match *input {
+                [b'\r', b'\n', ref rest @ ..] | [b'\n', ref rest @ ..] => {
                     out.extend(b"\r\n");
                     self.left = self.length;
+                    rest
                 }
-                _ => {}
-            }
-            input = &input[stop + 1..];
+                [b'\r', ref rest @ ..] => rest,
+                [] => return,
+                [b'=', ref rest @ ..] => {
+                    // An escape has two more characters.
+                    if self.left <= 3 {
+                        self.break_line(out);
+                    }
+                    self.push(b'=', out);
+                    rest
+                }
+                [c, ref rest @ ..] => {
+                    self.break_line(out);
+                    if self.left > 1 {
+                        continue;
+                    }
+                    // At least one byte goes behind every break.
+                    self.push(c, out);
+                    rest
+                }
+            };
         }
-        self.feed_plain(input, out);
     }
 
     /// Ends the open line with a soft break. Returns whether there was one.
     pub fn finish(&mut self, out: &mut Output) -> bool {
         let open = self.left < self.length;
         if open {
-            out.extend(SOFT_BREAK);
+            out.extend(b"=\r\n");
         }
         self.left = self.length;
         open
     }
 
-    /// Writes a `=`; an escape needs two more places, the soft break one.
-    fn feed_escape(&mut self, out: &mut Output) {
-        if self.left <= 3 {
-            out.extend(SOFT_BREAK);
-            self.left = self.length;
-        }
-        out.push(b'=');
-        self.left = self.left.saturating_sub(1);
+    fn break_line(&mut self, out: &mut Output) {
+        out.extend(b"=\r\n");
+        self.left = self.length;
     }
 
-    fn feed_plain(&mut self, mut line: &[u8], out: &mut Output) {
-        while !line.is_empty() {
-            if self.left <= 1 {
-                out.extend(SOFT_BREAK);
-                self.left = self.length;
-            }
-            let taken = room(self.left.saturating_sub(1)).min(line.len());
-            out.extend(&line[..taken]);
-            self.left = self.left.saturating_sub(taken as i64);
-            line = &line[taken..];
-        }
+    fn push(&mut self, c: u8, out: &mut Output) {
+        out.push(c);
+        self.left = self.left.saturating_sub(1);
     }
 }
 
-const SOFT_BREAK: &[u8] = b"=\r\n";
+/// Appends the start of `input`: `room` bytes, or less if one of them `stops`.
+/// Returns how many.
+#[inline]
+fn copy_up_to(room: i64, input: &[u8], out: &mut Output, stops: impl Fn(Block) -> u32) -> usize {
+    let Ok(room @ 1..) = usize::try_from(room) else {
+        return 0;
+    };
+    // Whole blocks are faster, and what is copied too much is overwritten.
+    let near = room.saturating_add(SIZE - 1) / SIZE * SIZE;
+    let near = &input[..input.len().min(near)];
+    let stop = copy_until(near, out.spare(near.len() + SIZE), stops).min(room);
+    out.advance(stop);
+    stop
+}
 
-/// At least one byte is written after every break.
-fn room(left: i64) -> usize {
-    usize::try_from(left).unwrap_or(0).max(1)
+fn is_end(block: Block) -> u32 {
+    block.is(b'\r') | block.is(b'\n')
 }
 
 /// Against the naive twins, in pieces.
