@@ -8,15 +8,18 @@
 
 mod boundary;
 mod datagram;
+mod deflate;
 mod digest;
 mod dns;
 mod embed;
 mod except;
+mod mime;
 #[cfg(feature = "mlua")]
 pub mod mlua;
 pub mod modules;
 mod namespace;
 mod object;
+mod scratch;
 mod select;
 mod serial;
 mod socket;
@@ -25,6 +28,7 @@ mod stream;
 mod tcp;
 mod udp;
 mod unix;
+mod url;
 
 use std::ffi::c_int;
 

@@ -7,9 +7,11 @@ use mlua_sys::lua_CFunction;
 use crate::embed::lua_module;
 
 pub use crate::digest::open as socket_digest;
+pub use crate::mime::open as mime_core;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
 pub use crate::unix::open_module as socket_unix;
+pub use crate::url::open as socket_url;
 
 lua_module!(
     /// `socket`: the namespace, completed by what is written in Lua.
@@ -20,6 +22,18 @@ lua_module!(
     /// `socket.ftp`: files by FTP.
     socket_ftp,
     "socket/ftp.lua"
+);
+lua_module!(
+    /// `ltn12`: filters, sources, sinks and pumps.
+    ltn12, "ltn12.lua"
+);
+lua_module!(
+    /// `mime`: the filters; completes the table of `mime.core`.
+    mime, "mime.lua"
+);
+lua_module!(
+    /// `socket.headers`: how header fields are spelt.
+    socket_headers, "socket/headers.lua"
 );
 lua_module!(
     /// `socket.http`: the HTTP client.
@@ -106,11 +120,15 @@ lua_module!(
 
 /// Name for `require`, and opener, of every module.
 pub const MODULES: &[(&CStr, lua_CFunction)] = &[
+    (c"ltn12", ltn12),
     (c"mbox", mbox),
+    (c"mime", mime),
+    (c"mime.core", mime_core),
     (c"socket", socket),
     (c"socket.core", socket_core),
     (c"socket.digest", socket_digest),
     (c"socket.ftp", socket_ftp),
+    (c"socket.headers", socket_headers),
     (c"socket.http", socket_http),
     (c"socket.http.body", socket_http_body),
     (c"socket.http.connection", socket_http_connection),
@@ -132,4 +150,5 @@ pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket.starttls", socket_starttls),
     (c"socket.tp", socket_tp),
     (c"socket.unix", socket_unix),
+    (c"socket.url", socket_url),
 ];

@@ -22,11 +22,15 @@ macro_rules! export {
 }
 
 export! {
+    luaopen_ltn12 = ltn12,
     luaopen_mbox = mbox,
+    luaopen_mime = mime,
+    luaopen_mime_core = mime_core,
     luaopen_socket = socket,
     luaopen_socket_core = socket_core,
     luaopen_socket_digest = socket_digest,
     luaopen_socket_ftp = socket_ftp,
+    luaopen_socket_headers = socket_headers,
     luaopen_socket_http = socket_http,
     luaopen_socket_http_body = socket_http_body,
     luaopen_socket_http_connection = socket_http_connection,
@@ -48,4 +52,5 @@ export! {
     luaopen_socket_starttls = socket_starttls,
     luaopen_socket_tp = socket_tp,
     luaopen_socket_unix = socket_unix,
+    luaopen_socket_url = socket_url,
 }
