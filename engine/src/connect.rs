@@ -84,7 +84,11 @@ impl Attempt {
     fn look(&self) -> sys::Result<()> {
         match sys::connect(self.fd, &SockAddr::from(&self.to)) {
             Err(sys::EISCONN) => Ok(()),
-            Err(sys::EALREADY) => Err(sys::EINPROGRESS),
+            // A router's "unreachable" is an error that makes the descriptor ready, but
+            // Linux 6.8 and later go on trying.
+            Err(sys::EALREADY) => Err(sys::pending_error(self.fd)
+                .err()
+                .unwrap_or(sys::EINPROGRESS)),
             // Not Linux: the attempt has failed, and this tells no more than that.
             Err(sys::EINVAL) => Err(sys::pending_error(self.fd).err().unwrap_or(sys::EINVAL)),
             result => result,
@@ -120,7 +124,10 @@ impl Stream {
             .as_ref()
             .is_some_and(|connect| connect.is_to(host, service));
         if !continued {
-            self.connect = None;
+            if self.connect.take().is_some() {
+                // Its descriptor is on the way to somewhere else.
+                self.progress = Progress::Spent;
+            }
             self.connect = Some(Box::new(Connect::begin(self, host, service, limit)?));
         }
         match self.run_connect(limit) {
@@ -246,7 +253,7 @@ impl Connect {
     /// When to step although no descriptor is ready.
     fn wake(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Race(race) if !race.left.is_empty() => race.next,
+            Stage::Race(race) if !race.left.is_empty() && race.local.is_none() => race.next,
             _ => None,
         }
     }
@@ -365,7 +372,12 @@ impl Race {
     fn lose(&mut self, at: usize, errno: i32, stream: &mut Stream) {
         let loser = self.running.swap_remove(at);
         self.last = Error::from_errno(errno);
-        self.next = None;
+        self.next = Some(Instant::now());
+        if loser.shared && matches!(errno, sys::EHOSTUNREACH | sys::ENETUNREACH) {
+            // So that the kernel does not connect behind our back (see `Attempt::look`).
+            let _ = sys::connect(loser.fd, &SockAddr::unspecified());
+            let _ = sys::pending_error(loser.fd); // that of breaking off
+        }
         // The object's number must stay with an attempt that is still open.
         if let (true, Some(heir)) = (loser.shared, self.running.first_mut()) {
             let family = Family::of_socket(heir.fd);
