@@ -214,6 +214,51 @@ t.test("our modules are there, whatever the path", function()
   t.equal(t.shell("LUA_PATH= LUA_CPATH= " .. lua .. " -e 'print(type(require \"socket\"))'"), "table\n")
 end)
 
+-- Each waits, or is busy, for longer than the test may take.
+local WAITS = [[
+  local socket = require "socket"
+  local server = assert(socket.bind("127.0.0.1", 0))
+  local host, port = server:getsockname()
+  local client = assert(socket.connect(host, port))
+  local station = socket.udp()
+  station:setsockname("127.0.0.1", 0)
+  local does = {
+    accept = function() server:accept() server:accept() end,
+    coroutine = function() print(coroutine.wrap(function() return client:receive() end)()) end,
+    loop = function() while true do end end,
+    pcall = function() print(pcall(client.receive, client)) while true do end end,
+    receive = function() client:receive() end,
+    receivefrom = function() station:receivefrom() end,
+    select = function() socket.select({ client }) end,
+    send = function() while true do assert(client:send(("x"):rep(1000000))) end end,
+    sleep = function() socket.sleep(20) end,
+  }
+  if jit then jit.off() end
+  print "ready"
+  does[...]()
+]]
+
+for _, what in ipairs { "accept", "coroutine", "loop", "pcall", "receive", "receivefrom", "select", "send", "sleep" } do
+  t.test("Ctrl-C ends " .. what, function()
+    only_ours()
+    local child = t.spawn(WAITS, what)
+    t.equal(child:read(), "ready")
+    require "socket".sleep(0.1)
+    child:signal "INT"
+    local text, status = child:finish()
+    t.match(text, "interrupted!")
+    t.match(text, "stack traceback")
+    t.equal(status, 1)
+  end, 5)
+end
+
+t.test("Ctrl-C that the parent ignores is ignored", function()
+  only_ours()
+  local text, status = t.shell("trap '' INT; " .. lua .. " -e 'os.execute \"kill -INT $PPID\"' -e 'print(1)'")
+  t.equal(text, "1\n")
+  t.equal(status, 0)
+end)
+
 -- Functions that a C module may need, with the versions that have them as functions: from, or from and to.
 local API = {
   [{ 501 }] = [[lua_atpanic lua_checkstack lua_close lua_concat lua_createtable lua_dump lua_error lua_gc lua_getallocf

@@ -305,6 +305,10 @@ unsafe fn methods_are(
     // SAFETY: called by an entry; the method table is read raw.
     unsafe {
         object::push_methods(l, tag, class);
+        if lua::lua_istable(l, -1) == 0 {
+            lua::lua_pop(l, 1);
+            return false;
+        }
         let mut same = true;
         for (name, own) in [(c"getfd", getfd), (c"dirty", dirty)] {
             lua::lua_pushstring(l, name.as_ptr());
@@ -341,7 +345,11 @@ unsafe fn collect_any(l: *mut lua_State) -> (*mut Call, bool) {
                     lua::lua_settop(l, top + 1);
                     put_result(l, READABLE);
                     buffered = true;
-                } else if watch_any(l, call, direction, held + 1) {
+                    lua::lua_settop(l, top);
+                    continue;
+                }
+                lua::lua_settop(l, top + 1);
+                if watch_any(l, call, direction, held + 1) {
                     lua::lua_settop(l, top + 1);
                     held += 1;
                     lua::lua_rawseti(l, HELD, held.into());

@@ -55,7 +55,7 @@ unsafe extern "C-unwind" fn serial(l: *mut lua_State) -> c_int {
 }
 
 fn open(stream: &mut Stream, path: &[u8]) -> Result<(), c_int> {
-    let path = std::ffi::CString::new(path).map_err(|_| sys::ENOENT)?;
+    let path = std::ffi::CString::new(path).map_err(|_| sys::EINVAL)?;
     stream.transport = Transport::File;
     stream.set_fd(sys::open(&path)?);
     Ok(())

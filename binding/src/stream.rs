@@ -177,7 +177,7 @@ unsafe fn hand_over(l: *mut lua_State, stream: *mut Stream, received: Received) 
 
     const LARGE: usize = 32 * 1024;
 
-    unsafe extern "C-unwind" fn free(
+    unsafe extern "C" fn free(
         capacity: *mut c_void,
         bytes: *mut c_void,
         _: usize,

@@ -6,10 +6,10 @@ use crate::address::{self, Family, Service};
 use crate::buffer::Buffer;
 use crate::deadline::Limit;
 use crate::error::{Error, Result};
-use crate::operation::{Direction, Interest, Operation, Step, drive};
+use crate::operation::{Direction, Interest, Operation, Pause, Step, drive};
 use crate::resolve::{self, Lookup, Query, Resolved};
 use crate::socket::Socket;
-use crate::sys::{self, SockAddr};
+use crate::sys::{self, Name, SockAddr};
 
 /// The longest datagram that `receive` takes unless told otherwise: the largest
 /// that UDP can carry.
@@ -59,7 +59,15 @@ impl Datagram {
             return Err(Error::Refused);
         }
         let limit = self.socket.limit();
-        drive(&mut Send { data, to }, self, limit)
+        drive(
+            &mut Send {
+                data,
+                to,
+                pause: Pause::FIRST,
+            },
+            self,
+            limit,
+        )
     }
 
     /// Receives one datagram, cut to `size` bytes, and its sender. The bytes are
@@ -155,6 +163,9 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
         other => other,
     };
     let unknown = Error::ResolveRaw(sys::EAI_NONAME);
+    if port.is_empty() {
+        return Err(unknown);
+    }
     if address::service(port).map_err(raw)? == Service::Name {
         // The resolver reads a negative number, and finds no such service.
         let negative = port.first() == Some(&b'-') && port.len() > 1;
@@ -174,6 +185,7 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
 struct Send<'a> {
     data: &'a [u8],
     to: Option<&'a SockAddr>,
+    pause: Pause,
 }
 
 impl Operation<Datagram> for Send<'_> {
@@ -195,7 +207,11 @@ impl Operation<Datagram> for Send<'_> {
     }
 
     fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
-        Interest::One(datagram.socket.fd(), Direction::Write)
+        match self.to.map(SockAddr::name) {
+            // The descriptor has room; the queue of the receiver has not.
+            Some(Name::Unix(_)) => self.pause.interest(),
+            _ => Interest::One(datagram.socket.fd(), Direction::Write),
+        }
     }
 
     fn give_up(&mut self, _: &mut Datagram, why: Error) -> Result<usize> {

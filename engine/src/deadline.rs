@@ -91,6 +91,15 @@ impl Limit {
         }
     }
 
+    /// Whether the time is over; a bound of single waits does not count.
+    pub fn is_over(&self) -> bool {
+        match *self {
+            Limit::None => false,
+            Limit::Now => true,
+            Limit::Until(until) | Limit::Each { until, .. } => until <= Instant::now(),
+        }
+    }
+
     /// Whether the call may not wait at all.
     pub fn is_now(&self) -> bool {
         matches!(self, Limit::Now)

@@ -68,8 +68,25 @@ impl Direction {
     }
 }
 
+/// Pauses between tries, for what the kernel has no event for.
+pub struct Pause(Duration);
+
+impl Pause {
+    /// The first pause is a millisecond.
+    pub const FIRST: Pause = Pause(Duration::from_millis(1));
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    /// When to try again. The pauses grow.
+    pub fn interest(&mut self) -> Interest<'static> {
+        let wake = Instant::now() + self.0;
+        self.0 = (self.0 * 2).min(Pause::LONGEST);
+        Interest::Many(&mut [], Some(wake))
+    }
+}
+
 /// Drives `op` to its end, waiting in `poll` as long as `limit` allows.
 pub fn drive<S: ?Sized, O: Operation<S>>(op: &mut O, subject: &mut S, limit: Limit) -> O::Output {
+    let mut over = limit.is_now();
     loop {
         match op.step(subject) {
             Step::Done(output) => return output,
@@ -77,9 +94,11 @@ pub fn drive<S: ?Sized, O: Operation<S>>(op: &mut O, subject: &mut S, limit: Lim
             Step::Drained if limit.is_now() => continue,
             Step::Drained | Step::Wait => {}
         }
-        if limit.is_now() {
+        if over {
             return op.give_up(subject, Error::Timeout);
         }
+        // What is ready in vain again and again must not outlast the limit.
+        over = limit.is_over();
         if let Err(why) = wait(op.interest(subject), limit) {
             return op.give_up(subject, why);
         }

@@ -11,6 +11,8 @@
 //! * Each descriptor has a serial number that is never used again, so a descriptor
 //!   number that was closed and taken anew is seen as such and added again (the
 //!   kernel has dropped the old one by itself).
+//! * A descriptor that one of our sockets closes is forgotten at once ([`forget`]), in
+//!   case another object has the same one.
 //! * What is in the set but not in the list is taken out when it first shows up as
 //!   ready, and the wait goes on. What cannot be taken out (the open file lives on
 //!   in another process under a number we no longer have) makes us begin a new set.
@@ -20,6 +22,7 @@
 
 use std::time::Instant;
 
+use crate::connect::Progress;
 use crate::deadline::Limit;
 use crate::error::{Error, Result};
 use crate::operation::{self, Direction};
@@ -47,8 +50,6 @@ pub struct Selector {
     entries: Vec<Entry>,
     polled: Vec<PollFd>,
     foreign: bool,
-    #[cfg(target_os = "linux")]
-    kept: kept::Kept,
 }
 
 /// A stream among what is watched that is still connecting.
@@ -169,15 +170,20 @@ impl Selector {
         }
     }
 
-    /// Steps all connects and marks those that are over; whether there is one.
+    /// Steps all connects and marks those that are over; whether there is one. A stream
+    /// that has connected is from then on polled like any other.
     fn advance(&mut self, list: &mut [Connecting<'_>]) -> bool {
         let mut over = false;
         for connecting in list {
-            if connecting.stream.advance_connect() {
-                for at in connecting.places.into_iter().flatten() {
-                    self.entries[at].ready = true;
-                }
-                over = true;
+            if !connecting.stream.advance_connect() {
+                continue;
+            }
+            let failed = connecting.stream.progress != Progress::Established;
+            for at in connecting.places.into_iter().flatten() {
+                let entry = &mut self.entries[at];
+                entry.fd = connecting.stream.socket.fd();
+                entry.ready |= failed || entry.direction == Direction::Write;
+                over |= entry.ready;
             }
         }
         over
@@ -188,7 +194,7 @@ impl Selector {
     fn fill_connecting(&mut self, list: &mut [Connecting<'_>]) -> Option<Instant> {
         self.fill_polled();
         let mut wake = None;
-        for connecting in list {
+        for connecting in list.iter_mut().filter(|each| each.stream.connect.is_some()) {
             for at in connecting.places.into_iter().flatten() {
                 self.polled[at] = PollFd::new(sys::INVALID, 0);
             }
@@ -209,8 +215,17 @@ impl Selector {
         if self.entries.len() < LONG || self.foreign {
             return None;
         }
-        self.kept.wait(&mut self.entries, limit)
+        kept::wait(&mut self.entries, limit)
     }
+}
+
+/// Tells that the open file of `fd` is being closed or replaced.
+#[inline]
+pub(crate) fn forget(fd: Fd) {
+    #[cfg(target_os = "linux")]
+    kept::forget(fd);
+    #[cfg(not(target_os = "linux"))]
+    let _ = fd;
 }
 
 fn is_ready(direction: Direction, revents: i16) -> bool {
@@ -220,6 +235,8 @@ fn is_ready(direction: Direction, revents: i16) -> bool {
 /// The set in the kernel.
 #[cfg(target_os = "linux")]
 mod kept {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
     use crate::interrupt;
     use crate::sys::epoll::{self, Epoll, Event};
@@ -238,8 +255,30 @@ mod kept {
         entry: [u32; 2],
     }
 
+    thread_local! {
+        static KEPT: RefCell<Kept> = RefCell::new(Kept::default());
+        /// Whether there is a set at all.
+        static ACTIVE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// See [`Kept::wait`].
+    pub fn wait(entries: &mut [Entry], limit: Limit) -> Option<Result<()>> {
+        KEPT.try_with(|kept| kept.borrow_mut().wait(entries, limit))
+            .ok()
+            .flatten()
+    }
+
+    /// See [`super::forget`].
+    #[inline]
+    pub fn forget(fd: Fd) {
+        if ACTIVE.get() {
+            let _ = KEPT.try_with(|kept| kept.borrow_mut().forget(fd));
+        }
+    }
+
+    /// The set of this thread, for all its `select` calls.
     #[derive(Default)]
-    pub struct Kept {
+    struct Kept {
         set: Option<Epoll>,
         slots: Vec<Slot>,
         events: Vec<Event>,
@@ -276,8 +315,17 @@ mod kept {
         fn renew(&mut self) -> Option<()> {
             self.slots.clear();
             self.call = 0;
+            // The old one goes first, so that its number is free for the new one.
+            self.set = None;
             self.set = Epoll::new().ok();
+            ACTIVE.set(self.set.is_some());
             self.set.as_ref().map(drop)
+        }
+
+        fn forget(&mut self, fd: Fd) {
+            if let Some(slot) = self.slots.get_mut(fd as usize) {
+                slot.serial = 0;
+            }
         }
 
         /// Notes every entry, and tells the kernel what it does not know yet.
@@ -297,7 +345,8 @@ mod kept {
                     slot.wanted = 0;
                 }
                 let event = event(entry.direction);
-                if slot.wanted & event != 0 {
+                let other = slot.wanted != 0 && slot.serial != entry.serial;
+                if other || slot.wanted & event != 0 {
                     return Listed::Not;
                 }
                 slot.wanted |= event;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::operation;
 use crate::options::Remembered;
 use crate::resolve::{self, Resolved};
+use crate::select;
 use crate::sys::{self, Fd, PollFd, SockAddr};
 
 /// A descriptor, or the place for one.
@@ -112,6 +113,7 @@ impl Socket {
         let number = match self.fd {
             sys::INVALID => fd,
             number => {
+                select::forget(number);
                 sys::move_fd(fd, number).map_err(Error::Os)?;
                 number
             }
@@ -148,6 +150,7 @@ impl Socket {
     /// Closes the descriptor; does nothing if there is none.
     pub fn close(&mut self) {
         if self.fd != sys::INVALID {
+            select::forget(self.fd);
             sys::close(self.fd);
         }
         self.fd = sys::INVALID;

@@ -1,11 +1,9 @@
 //! Unix-domain sockets: paths in place of hosts and ports.
 
-use std::time::{Duration, Instant};
-
 use crate::address::Family;
 use crate::datagram::Datagram;
 use crate::error::{Error, Result};
-use crate::operation::{Interest, Operation, Step, drive};
+use crate::operation::{Interest, Operation, Pause, Step, drive};
 use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::sys::{self, SockAddr};
@@ -18,10 +16,10 @@ pub fn open(socket: &mut Socket) -> Result<()> {
 }
 
 /// The address of `path`. A leading NUL makes it an abstract name (Linux), which may
-/// hold any bytes; a NUL elsewhere would cut the path, so there is no such file.
+/// hold any bytes; a NUL elsewhere would cut the path, so it is an error.
 pub fn address(path: &[u8]) -> Result<SockAddr> {
     if path.first().is_some_and(|first| *first != 0) && path.contains(&0) {
-        return Err(Error::Os(sys::ENOENT));
+        return Err(Error::Os(sys::EINVAL));
     }
     SockAddr::unix(path).ok_or(Error::PathTooLong)
 }
@@ -44,7 +42,7 @@ pub fn connect(stream: &mut Stream, path: &[u8]) -> Result<()> {
     let connected = drive(
         &mut Connect {
             to,
-            pause: FIRST_PAUSE,
+            pause: Pause::FIRST,
         },
         stream,
         limit,
@@ -69,14 +67,11 @@ pub fn connect_datagram(datagram: &mut Datagram, path: &[u8]) -> Result<()> {
 }
 
 /// A connect under way. The system tells a full queue by `EAGAIN` and has no event for
-/// room in it, so it is tried again after a pause that grows.
+/// room in it.
 struct Connect {
     to: SockAddr,
-    pause: Duration,
+    pause: Pause,
 }
-
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl Operation<Stream> for Connect {
     type Output = Result<()>;
@@ -89,9 +84,7 @@ impl Operation<Stream> for Connect {
     }
 
     fn interest<'a>(&'a mut self, _: &'a mut Stream) -> Interest<'a> {
-        let wake = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Interest::Many(&mut [], Some(wake))
+        self.pause.interest()
     }
 
     fn give_up(&mut self, _: &mut Stream, why: Error) -> Result<()> {

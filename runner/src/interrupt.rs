@@ -9,8 +9,7 @@ use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use mlua_sys::{LUA_MASKCALL, LUA_MASKCOUNT, LUA_MASKRET, lua_Debug, lua_State};
-use mlua_sys::{lua_sethook, luaL_error};
+use mlua_sys::{LUA_MASKCOUNT, lua_Debug, lua_State, lua_sethook, luaL_error};
 
 /// Set by the signal, for calls that wait.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
@@ -19,7 +18,7 @@ static STATE: AtomicPtr<lua_State> = AtomicPtr::new(null_mut());
 
 /// To be called once, before any Lua runs.
 pub fn prepare() {
-    watch(&REQUESTED);
+    luasocket::interrupt::watch(&REQUESTED);
 }
 
 /// From its making to its `end`, SIGINT interrupts Lua code. Plain data: a frame that
@@ -72,9 +71,10 @@ extern "C" fn on_signal(_: c_int) {
     // Another one ends the process, should this one not be noticed.
     set_handler(libc::SIG_DFL);
     let state = STATE.load(Ordering::Acquire);
-    let mask = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT;
+    // At the next instruction, but not at the next call: that may be of the message
+    // handler, when a wait has ended with the error already.
     // SAFETY: Lua allows this call at any time; the state lives while Lua runs.
-    unsafe { lua_sethook(state, Some(on_hook), mask, 1) };
+    unsafe { lua_sethook(state, Some(on_hook), LUA_MASKCOUNT, 1) };
 }
 
 /// Called by Lua at the next instruction.
@@ -96,6 +96,3 @@ fn set_handler(handler: libc::sighandler_t) {
         libc::sigaction(libc::SIGINT, &action, null_mut());
     }
 }
-
-/// To be replaced by the library's own.
-fn watch(_flag: &'static AtomicBool) {}

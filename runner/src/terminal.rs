@@ -63,7 +63,8 @@ impl Input {
             return;
         };
         let text = String::from_utf8_lossy(&self.text[statement..]);
-        if text.trim().is_empty() {
+        let text = text.trim();
+        if text.is_empty() {
             return;
         }
         let _ = editor.add_history_entry(text);

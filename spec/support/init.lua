@@ -23,6 +23,9 @@ local G = _G
 -- The tests of a module bear its name: `require "socket"` must not find spec/socket.lua.
 package.path = (";" .. package.path .. ";"):gsub(";%.?/?spec/%?%.lua;", ";"):gsub("^;+", ""):gsub(";+$", "")
 
+-- What is printed before a file overruns its time is not lost.
+io.stdout:setvbuf "line"
+
 local folder = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
 
 local M = {

@@ -1,5 +1,6 @@
 //! Running one Lua file in one interpreter, in a process of its own and in bounded time.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -33,6 +34,8 @@ pub struct Interpreter {
     pub cpath: Option<String>,
     /// Whether what it loads is the C library instead of ours.
     pub reference: bool,
+    /// The program that runs the interpreter, and its arguments; usually none.
+    pub wrapper: Vec<String>,
 }
 
 /// One file to be run by one interpreter.
@@ -85,7 +88,10 @@ impl Job {
     }
 
     fn command(&self, log: File) -> Command {
-        let mut command = Command::new(&self.interpreter.program);
+        let wrapper = self.interpreter.wrapper.iter().map(OsStr::new);
+        let mut words = wrapper.chain([self.interpreter.program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("one at least"));
+        command.args(words);
         project::forget_lua(&mut command);
         let spec = project::root().join("spec");
         // For `require "support"` only: `spec/mime.lua` must not answer to "mime".

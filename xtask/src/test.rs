@@ -16,13 +16,16 @@ use crate::{Command, Result, dist, project};
 
 pub const COMMAND: Command = Command {
     name: "test",
-    usage: "[--lua VERSION]... [--only PART]... [--jobs N] [--limit SECONDS] [FILTER [TEST]]",
+    usage: "[--lua VERSION]... [--only PART]... [--jobs N] [--limit SECONDS] [--valgrind]
+        [FILTER [TEST]]",
     about: "Run the tests; FILTER keeps the Lua files with that word in their name (and
 leaves out the crates), TEST the tests in them. PARTs:
   crates     cargo test of the workspace
   inside     spec/*.lua and examples/*.lua in the runner, which has its own Lua
   stock      the same in each interpreter on PATH, which loads the shared library
-  reference  the same over the C library, where the interpreter has it",
+  reference  the same over the C library, where the interpreter has it
+With --valgrind the interpreters of `stock` run under it; an error or a leak
+fails the file.",
     run,
 };
 
@@ -45,6 +48,7 @@ struct Options {
     parts: Vec<Part>,
     jobs: usize,
     limit: Duration,
+    valgrind: bool,
     filter: Option<String>,
     /// Handed to each spec file, which runs only the tests with this in their name.
     test: Option<String>,
@@ -87,6 +91,7 @@ impl Options {
             parts: vec![],
             jobs: 2,
             limit: LIMIT,
+            valgrind: false,
             filter: None,
             test: None,
         };
@@ -96,6 +101,7 @@ impl Options {
                 Long("only") => parts.push(Part::parse(&parser.value()?.string()?)?),
                 Long("jobs") => options.jobs = parser.value()?.parse::<usize>()?.max(1),
                 Long("limit") => options.limit = Duration::from_secs(parser.value()?.parse()?),
+                Long("valgrind") => options.valgrind = true,
                 Value(word) if options.filter.is_none() => options.filter = Some(word.string()?),
                 Value(word) if options.test.is_none() => options.test = Some(word.string()?),
                 _ => return Err(arg.unexpected().into()),
@@ -104,7 +110,9 @@ impl Options {
         if luas.is_empty() {
             luas.extend(LUAS);
         }
-        if parts.is_empty() {
+        if options.valgrind {
+            parts = vec![Part::Stock];
+        } else if parts.is_empty() {
             parts.extend([Part::Inside, Part::Stock, Part::Reference]);
             if options.filter.is_none() {
                 parts.push(Part::Crates);
@@ -211,7 +219,7 @@ impl Run {
             return Ok(list);
         };
         if self.has(Part::Stock) {
-            list.push(stock(lua, &program)?);
+            list.push(stock(lua, &program, self.options.valgrind)?);
         }
         let title = format!("{} reference", lua.name);
         if self.has(Part::Reference) && !runs(&program, HAS_C_LIBRARY) {
@@ -222,6 +230,7 @@ impl Run {
                 program,
                 cpath: None,
                 reference: true,
+                wrapper: vec![],
             });
         }
         Ok(list)
@@ -283,10 +292,11 @@ fn inside(lua: Lua) -> Result<Interpreter> {
         program,
         cpath: Some(String::new()),
         reference: false,
+        wrapper: vec![],
     })
 }
 
-fn stock(lua: Lua, program: &Path) -> Result<Interpreter> {
+fn stock(lua: Lua, program: &Path, valgrind: bool) -> Result<Interpreter> {
     let library = build_module(lua, Profile::Spec, &[])?;
     let folder = project::target()
         .join(Profile::Spec.name())
@@ -298,7 +308,25 @@ fn stock(lua: Lua, program: &Path) -> Result<Interpreter> {
         program: program.into(),
         cpath: Some(format!("{}/?.so", folder.display())),
         reference: false,
+        wrapper: if valgrind { valgrind_words() } else { vec![] },
     })
+}
+
+/// Any error makes valgrind exit with a status of its own, and so does a block that
+/// nothing points to any more.
+fn valgrind_words() -> Vec<String> {
+    let suppressions = project::root().join(".ci/valgrind.supp");
+    [
+        "valgrind",
+        "--quiet",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect",
+        "--errors-for-leak-kinds=definite,indirect",
+        &format!("--suppressions={}", suppressions.display()),
+    ]
+    .map(String::from)
+    .to_vec()
 }
 
 /// `spec/*.lua`, and the examples that need nothing but themselves.
