@@ -45,10 +45,11 @@ pub unsafe fn park<T: Any>(l: *mut lua_State, work: impl FnOnce() -> T) -> *mut 
     type Place = Option<Box<dyn Any>>;
 
     unsafe extern "C-unwind" fn gc(l: *mut lua_State) -> c_int {
-        // SAFETY: only `park` sets this metatable, on a valid place.
-        let place = unsafe { lua::lua_touserdata(l, 1).cast::<Place>() };
+        // SAFETY: only `park` sets this metatable, on a valid place, which nobody else
+        // uses any more.
+        let place = unsafe { &mut *lua::lua_touserdata(l, 1).cast::<Place>() };
         // A panic in a destructor is of no use to anyone.
-        let _ = catch_unwind(AssertUnwindSafe(|| unsafe { *place = None }));
+        let _ = catch_unwind(AssertUnwindSafe(|| *place = None));
         0
     }
 

@@ -213,8 +213,8 @@ impl Own {
 
     #[inline]
     unsafe fn is_dirty(self) -> bool {
-        // SAFETY: the object is on the stack.
         match self {
+            // SAFETY: the object is on the stack.
             Own::Stream(stream) => unsafe { (*stream).socket.fd() >= 0 && (*stream).is_dirty() },
             Own::Datagram(_) => false,
         }
@@ -450,9 +450,9 @@ fn wait(call: &mut Call, limit: Limit) -> luasocket_engine::Result<bool> {
     for &(stream, place) in &call.connecting {
         match list.last_mut() {
             Some(last) if std::ptr::eq(&*last.stream, stream) => last.places[1] = Some(place),
-            // SAFETY: the streams are in the lists, so they live; sorted, each is
-            // borrowed once.
             _ => list.push(Connecting {
+                // SAFETY: the streams are in the lists, so they live; sorted, each is
+                // borrowed once.
                 stream: unsafe { &mut *stream },
                 places: [Some(place), None],
             }),

@@ -259,10 +259,10 @@ pub unsafe extern "C-unwind" fn getoption<K: SocketKind>(l: *mut lua_State) -> c
 }
 
 fn get_option(body: &mut impl HasSocket, option: &SocketOption) -> Result<Value> {
-    if option.kind == Shape::Pending {
-        if let Some(error) = body.pending_error() {
-            return Ok(Value::Pending(error));
-        }
+    if option.kind == Shape::Pending
+        && let Some(error) = body.pending_error()
+    {
+        return Ok(Value::Pending(error));
     }
     option.get(body.socket().fd())
 }

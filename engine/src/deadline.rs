@@ -42,7 +42,7 @@ impl Timeouts {
 /// `seconds` as a bound. Negative values, NaN and what exceeds [`FOREVER`]
 /// (infinity included) are none.
 pub fn bound(seconds: f64) -> Option<Duration> {
-    if seconds >= 0.0 && seconds < FOREVER {
+    if (0.0..FOREVER).contains(&seconds) {
         Some(Duration::from_secs_f64(seconds))
     } else {
         None

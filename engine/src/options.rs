@@ -349,6 +349,7 @@ pub(crate) fn set_v6only(fd: Fd, on: bool) -> sys::Result<()> {
 /// Options that were set on an object, to be set again on each new descriptor of
 /// it: before the first one exists, and when a connect tries further addresses.
 #[derive(Default)]
+#[allow(clippy::box_collection)] // one word in each of thousands of idle objects
 pub struct Remembered(Option<Box<Vec<(&'static SocketOption, Value)>>>);
 
 impl Remembered {

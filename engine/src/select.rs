@@ -351,15 +351,15 @@ mod kept {
                 }
                 slot.wanted |= event;
                 slot.entry[entry.direction as usize] = index as u32;
-                if slot.serial != entry.serial || slot.events & event == 0 {
-                    if let Err(errno) = slot.tell(set, entry) {
-                        // What cannot be in a set (a plain file) is always ready.
-                        return if errno == epoll::EPERM {
-                            Listed::Not
-                        } else {
-                            Listed::Failed(errno)
-                        };
-                    }
+                if (slot.serial != entry.serial || slot.events & event == 0)
+                    && let Err(errno) = slot.tell(set, entry)
+                {
+                    // What cannot be in a set (a plain file) is always ready.
+                    return if errno == epoll::EPERM {
+                        Listed::Not
+                    } else {
+                        Listed::Failed(errno)
+                    };
                 }
             }
             Listed::All

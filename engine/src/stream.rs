@@ -299,6 +299,7 @@ impl Receive {
 
     /// The result, if what is in the buffer suffices.
     #[inline]
+    #[allow(clippy::wrong_self_convention)] // it is no constructor
     fn from_buffer(&mut self, stream: &mut Stream) -> Option<Received> {
         match self.pattern {
             Pattern::Line | Pattern::RawLine => self.line(stream),

@@ -338,8 +338,8 @@ pub enum Name<'a> {
 }
 
 impl SockAddr {
-    // SAFETY: all-zero is a valid `sockaddr_storage`.
     const EMPTY: SockAddr = SockAddr {
+        // SAFETY: all-zero is a valid `sockaddr_storage`.
         storage: unsafe { zeroed() },
         len: 0,
     };
