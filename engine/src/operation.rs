@@ -126,7 +126,7 @@ pub(crate) fn poll(fds: &mut [PollFd], at: Option<Instant>, limit: Limit) -> Res
     loop {
         let timeout = match (wake, now) {
             (Some(wake), Some(now)) => Some(wake.saturating_duration_since(now)),
-            _ => None,
+            _ => limit.is_now().then_some(Duration::ZERO),
         };
         match sys::poll(fds, timeout) {
             Ok(0) if timeout.is_some() => {
@@ -144,7 +144,7 @@ pub(crate) fn poll(fds: &mut [PollFd], at: Option<Instant>, limit: Limit) -> Res
 }
 
 fn needs_clock(at: Option<Instant>, limit: Limit) -> bool {
-    at.is_some() || limit != Limit::None
+    at.is_some() || !matches!(limit, Limit::None | Limit::Now)
 }
 
 /// Sleeps for `seconds`; negative and NaN not at all, beyond 2^31-1 that long.

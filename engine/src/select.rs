@@ -20,7 +20,7 @@
 //! * Descriptors of foreign objects have no serial number: with such a list, and
 //!   with two entries of one descriptor in one direction, `poll` is used.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connect::Progress;
 use crate::deadline::Limit;
@@ -367,13 +367,16 @@ mod kept {
 
         /// Waits until an entry is ready. `None` if the set is spoilt.
         fn poll(&mut self, entries: &mut [Entry], limit: Limit) -> Option<Result<()>> {
-            let start = (limit != Limit::None).then(Instant::now);
-            let until = start.and_then(|now| limit.wake(now));
-            let mut now = start;
+            let timed = !matches!(limit, Limit::None | Limit::Now);
+            let mut now = timed.then(Instant::now);
+            let until = now.and_then(|now| limit.wake(now));
             self.events.clear();
             self.events.reserve(entries.len());
             loop {
-                let left = until.map(|until| until.saturating_duration_since(now.unwrap_or(until)));
+                let left = match (until, now) {
+                    (Some(until), Some(now)) => Some(until.saturating_duration_since(now)),
+                    _ => limit.is_now().then_some(Duration::ZERO),
+                };
                 match self.set.as_ref()?.wait(&mut self.events, left) {
                     Ok(0) if left.is_some() => return Some(Err(Error::Timeout)),
                     Ok(_) => {
@@ -387,7 +390,7 @@ mod kept {
                     Err(sys::EINTR) => {}
                     Err(errno) => return Some(Err(Error::Os(errno))),
                 }
-                now = start.map(|_| Instant::now());
+                now = timed.then(Instant::now);
             }
         }
 
