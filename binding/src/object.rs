@@ -62,11 +62,6 @@ impl Tag {
         }
     }
 
-    /// Whether there is a class of that number.
-    pub fn has_class(&self, class: u8) -> bool {
-        !self.classes[usize::from(class)].is_empty()
-    }
-
     fn key(&'static self, class: u8) -> *const c_void {
         (&raw const self.keys[usize::from(class)]).cast()
     }
@@ -133,19 +128,32 @@ pub unsafe fn to<K: Kind>(l: *mut lua_State, index: c_int) -> Option<*mut Object
     }
 }
 
-/// The tag of the userdata at `index`, or what stands in its place, and the userdata.
-/// `None` if it is too small for an object.
+/// A userdata that may be an object: what stands where an object has its tag and class.
+pub struct Peek {
+    /// To be compared, not read.
+    pub tag: *const Tag,
+    /// A class number, if the tag is one.
+    pub class: u8,
+    /// The userdata.
+    pub userdata: *mut c_void,
+}
+
+/// A look at the userdata at `index`. `None` if it is too small for an object.
 ///
 /// # Safety
 ///
-/// `l` is an entry's state. The tag must be compared, not read.
+/// `l` is an entry's state.
 #[inline]
-pub unsafe fn peek(l: *mut lua_State, index: c_int) -> Option<(*const Tag, *mut c_void)> {
+pub unsafe fn peek(l: *mut lua_State, index: c_int) -> Option<Peek> {
     // SAFETY: as in `to`.
     unsafe {
         let header = lua::lua_touserdata(l, index).cast::<Header>();
         let large = !header.is_null() && lua::lua_rawlen(l, index) >= size_of::<Header>();
-        large.then(|| ((*header).tag, header.cast()))
+        large.then(|| Peek {
+            tag: (*header).tag,
+            class: (*header).class,
+            userdata: header.cast(),
+        })
     }
 }
 
@@ -271,16 +279,19 @@ unsafe extern "C-unwind" fn tostring<K: Kind>(l: *mut lua_State) -> c_int {
     1
 }
 
-/// Pushes the method table of class number `class` of `K`.
+/// Pushes what class number `class` has as `__index`; whether that is a table, as we
+/// made it.
 ///
 /// # Safety
 ///
 /// `l` is an entry's state. Uses 2 slots, leaves 1.
-pub unsafe fn push_methods(l: *mut lua_State, tag: &'static Tag, class: u8) {
+pub unsafe fn push_methods(l: *mut lua_State, tag: &'static Tag, class: u8) -> bool {
     // SAFETY: as the contract says.
     unsafe {
         lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, tag.key(class));
-        lua::lua_getfield(l, -1, c"__index".as_ptr());
+        lua::lua_pushstring(l, c"__index".as_ptr());
+        let found = lua::lua_rawget(l, -2);
         lua::lua_remove(l, -2);
+        found == lua::LUA_TTABLE
     }
 }

@@ -19,7 +19,8 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::object::{self, Body, Class, Kind, Object, Tag};
+use crate::object::{self, Body, Class, Kind, Object, Peek, Tag};
+use crate::socket::SocketKind;
 use crate::{serial, socket, stack, tcp, udp, unix};
 
 /// What a call works with.
@@ -68,10 +69,16 @@ pub unsafe fn push(l: *mut lua_State) {
     unsafe {
         object::register::<Place>(l, &[]);
         object::create::<Place>(l, 0, Call::new());
-        lua::lua_pushcclosure(l, select, 1);
+        lua::lua_pushstring(l, c"getfd".as_ptr());
+        lua::lua_pushstring(l, c"dirty".as_ptr());
+        lua::lua_pushcclosure(l, select, 3);
     }
 }
 
+/// Upvalues of `select`.
+const PLACE_OF_CALLS: c_int = 1;
+const GETFD: c_int = 2;
+const DIRTY: c_int = 3;
 /// Arguments of `select`, which stay where they are.
 const RECVT: c_int = 1;
 const SENDT: c_int = 2;
@@ -89,10 +96,10 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
         let seconds = lua::luaL_optnumber(l, TIMEOUT, -1.0);
         check_list(l, RECVT);
         check_list(l, SENDT);
-        lua::lua_settop(l, TIMEOUT);
-        lua::lua_createtable(l, 0, 0);
-        lua::lua_createtable(l, 0, 0);
-        let shared = lua::lua_touserdata(l, lua::lua_upvalueindex(1)).cast::<Object<Call>>();
+        lua::lua_settop(l, TIMEOUT); // forgets surplus arguments
+        lua::lua_settop(l, WRITABLE);
+        let shared =
+            lua::lua_touserdata(l, lua::lua_upvalueindex(PLACE_OF_CALLS)).cast::<Object<Call>>();
         let shared = &raw mut (*shared).body;
         let (call, found) = match collect_own(l, shared) {
             Some(buffered) => (shared, buffered),
@@ -151,7 +158,7 @@ unsafe fn collect_own(l: *mut lua_State, call: *mut Call) -> Option<bool> {
             }
             for index in 1.. {
                 lua::lua_rawgeti(l, list, index);
-                let Some((tag, userdata)) = object::peek(l, -1) else {
+                let Some(peek) = object::peek(l, -1) else {
                     let end = lua::lua_isnil(l, -1) != 0;
                     lua::lua_settop(l, WRITABLE);
                     if end {
@@ -159,14 +166,15 @@ unsafe fn collect_own(l: *mut lua_State, call: *mut Call) -> Option<bool> {
                     }
                     return None;
                 };
-                let own = match Own::of(tag, userdata) {
-                    Some(own) if methods.are_ours(l, tag) => own,
+                let own = match Own::of(&peek) {
+                    Some((kind, own)) if methods.are_ours(l, kind, peek.class) => own,
                     _ => {
                         lua::lua_settop(l, WRITABLE);
                         return None;
                     }
                 };
                 if direction == Direction::Read && own.is_dirty() {
+                    make_result(l, READABLE, 1);
                     put_result(l, READABLE);
                     buffered = true;
                 } else {
@@ -187,28 +195,50 @@ enum Own {
     Datagram(*mut Datagram),
 }
 
-const STREAMS: [&Tag; 3] = [&tcp::TAG, &unix::STREAM_TAG, &serial::TAG];
-const DATAGRAMS: [&Tag; 2] = [&udp::TAG, &unix::DGRAM_TAG];
+/// A kind of object of ours, with the methods that `select` asks others for.
+struct OwnKind {
+    tag: &'static Tag,
+    /// Whether it holds a `Stream`; else it is a `Datagram`.
+    is_stream: bool,
+    getfd: lua_CFunction,
+    dirty: lua_CFunction,
+}
+
+static KINDS: [OwnKind; 5] = [
+    OwnKind::new::<tcp::Tcp>(true),
+    OwnKind::new::<udp::Udp>(false),
+    OwnKind::new::<unix::UnixStream>(true),
+    OwnKind::new::<unix::UnixDgram>(false),
+    OwnKind::new::<serial::Serial>(true),
+];
+
+impl OwnKind {
+    const fn new<K: SocketKind>(is_stream: bool) -> OwnKind {
+        OwnKind {
+            tag: K::TAG,
+            is_stream,
+            getfd: socket::getfd::<K>,
+            dirty: socket::dirty::<K>,
+        }
+    }
+}
 
 impl Own {
-    /// What `object::peek` found, if it is one of ours.
+    /// What `object::peek` found, if it is one of ours, and the number of its kind.
     #[inline]
-    unsafe fn of(tag: *const Tag, userdata: *mut std::ffi::c_void) -> Option<Own> {
+    unsafe fn of(peek: &Peek) -> Option<(usize, Own)> {
+        let number = KINDS
+            .iter()
+            .position(|kind| std::ptr::eq(kind.tag, peek.tag))?;
         // SAFETY: the tag proves the kind.
-        unsafe {
-            if STREAMS.iter().any(|stream| std::ptr::eq(*stream, tag)) {
-                let object = userdata.cast::<Object<Stream>>();
-                return Some(Own::Stream(&raw mut (*object).body));
+        let own = unsafe {
+            if KINDS[number].is_stream {
+                Own::Stream(&raw mut (*peek.userdata.cast::<Object<Stream>>()).body)
+            } else {
+                Own::Datagram(&raw mut (*peek.userdata.cast::<Object<Datagram>>()).body)
             }
-            if DATAGRAMS
-                .iter()
-                .any(|datagram| std::ptr::eq(*datagram, tag))
-            {
-                let object = userdata.cast::<Object<Datagram>>();
-                return Some(Own::Datagram(&raw mut (*object).body));
-            }
-        }
-        None
+        };
+        Some((number, own))
     }
 
     #[inline]
@@ -242,81 +272,43 @@ impl Own {
     }
 }
 
-/// Which kinds are known to have our own `getfd` and `dirty` in all classes. A program
-/// may have patched them.
+/// Which classes are known to have our own `getfd` and `dirty`. A program may have
+/// patched them.
 #[derive(Default)]
 struct Methods {
-    last: Option<*const Tag>,
+    /// Three bits for each kind.
+    ours: u32,
 }
 
 impl Methods {
     #[inline]
-    unsafe fn are_ours(&mut self, l: *mut lua_State, tag: *const Tag) -> bool {
-        if self.last == Some(tag) {
-            return true;
-        }
-        self.last = Some(tag);
-        // SAFETY: called by an entry.
-        unsafe {
-            let known: [(&'static Tag, lua_CFunction, lua_CFunction); 5] = [
-                (
-                    &tcp::TAG,
-                    socket::getfd::<tcp::Tcp>,
-                    socket::dirty::<tcp::Tcp>,
-                ),
-                (
-                    &udp::TAG,
-                    socket::getfd::<udp::Udp>,
-                    socket::dirty::<udp::Udp>,
-                ),
-                (
-                    &unix::STREAM_TAG,
-                    socket::getfd::<unix::UnixStream>,
-                    socket::dirty::<unix::UnixStream>,
-                ),
-                (
-                    &unix::DGRAM_TAG,
-                    socket::getfd::<unix::UnixDgram>,
-                    socket::dirty::<unix::UnixDgram>,
-                ),
-                (
-                    &serial::TAG,
-                    socket::getfd::<serial::Serial>,
-                    socket::dirty::<serial::Serial>,
-                ),
-            ];
-            let Some(&(tag, getfd, dirty)) = known.iter().find(|(own, ..)| std::ptr::eq(*own, tag))
-            else {
+    unsafe fn are_ours(&mut self, l: *mut lua_State, kind: usize, class: u8) -> bool {
+        let bit = 1 << (3 * kind as u32 + u32::from(class));
+        if self.ours & bit == 0 {
+            // SAFETY: called by an entry.
+            if !unsafe { methods_are(l, &KINDS[kind], class) } {
                 return false;
-            };
-            let mut classes = (0..3).filter(|class| tag.has_class(*class));
-            classes.all(|class| methods_are(l, tag, class, getfd, dirty))
+            }
+            self.ours |= bit;
         }
+        true
     }
 }
 
-unsafe fn methods_are(
-    l: *mut lua_State,
-    tag: &'static Tag,
-    class: u8,
-    getfd: lua_CFunction,
-    dirty: lua_CFunction,
-) -> bool {
+/// Whether the method table of a class still has the kind's own methods.
+unsafe fn methods_are(l: *mut lua_State, own: &OwnKind, class: u8) -> bool {
     // SAFETY: called by an entry; the method table is read raw.
     unsafe {
-        object::push_methods(l, tag, class);
-        if lua::lua_istable(l, -1) == 0 {
-            lua::lua_pop(l, 1);
-            return false;
+        let top = lua::lua_gettop(l);
+        let mut same = object::push_methods(l, own.tag, class);
+        for (upvalue, method) in [(GETFD, own.getfd), (DIRTY, own.dirty)] {
+            if same {
+                lua::lua_pushvalue(l, lua::lua_upvalueindex(upvalue));
+                lua::lua_rawget(l, top + 1);
+                same = lua::lua_tocfunction(l, -1).is_some_and(|f| f as usize == method as usize);
+            }
         }
-        let mut same = true;
-        for (name, own) in [(c"getfd", getfd), (c"dirty", dirty)] {
-            lua::lua_pushstring(l, name.as_ptr());
-            lua::lua_rawget(l, -2);
-            same &= lua::lua_tocfunction(l, -1).is_some_and(|found| found as usize == own as usize);
-            lua::lua_pop(l, 1);
-        }
-        lua::lua_pop(l, 1);
+        lua::lua_settop(l, top);
         same
     }
 }
@@ -326,7 +318,7 @@ unsafe fn collect_any(l: *mut lua_State) -> (*mut Call, bool) {
     // SAFETY: called by an entry.
     unsafe {
         for result in [READABLE, WRITABLE] {
-            lua::lua_createtable(l, 0, 0);
+            lua::lua_pushnil(l);
             lua::lua_replace(l, result);
         }
         lua::lua_createtable(l, 0, 0);
@@ -343,6 +335,7 @@ unsafe fn collect_any(l: *mut lua_State) -> (*mut Call, bool) {
                 }
                 if direction == Direction::Read && is_buffered(l, top + 1) {
                     lua::lua_settop(l, top + 1);
+                    make_result(l, READABLE, 1);
                     put_result(l, READABLE);
                     buffered = true;
                     lua::lua_settop(l, top);
@@ -380,11 +373,11 @@ unsafe fn watch_any(l: *mut lua_State, call: *mut Call, direction: Direction, he
     // SAFETY: called by an entry; what is watched is held by the list or by `HELD`.
     unsafe {
         let index = lua::lua_gettop(l);
-        let own = object::peek(l, index).and_then(|(tag, userdata)| Own::of(tag, userdata));
-        if let Some(Own::Stream(stream)) = own
+        let own = object::peek(l, index).and_then(|peek| Own::of(&peek));
+        if let Some((_, own @ Own::Stream(stream))) = own
             && (*stream).connect.is_some()
         {
-            own.unwrap_unchecked().watch(&mut *call, direction, held);
+            own.watch(&mut *call, direction, held);
             return true;
         }
         let Some(fd) = descriptor(l, index) else {
@@ -470,8 +463,11 @@ unsafe fn push_ready(
     // SAFETY: called by an entry. The place is marked as in use (or nobody else's), so
     // it stays as it is whatever a collector may run meanwhile.
     unsafe {
-        if ready? {
-            let held = lua::lua_gettop(l) >= HELD;
+        let held = lua::lua_gettop(l) >= HELD;
+        let [readable, writable] = if ready? { count_ready(call) } else { [0, 0] };
+        make_result(l, READABLE, readable);
+        make_result(l, WRITABLE, writable);
+        if readable + writable > 0 {
             for entry in (*call).selector.ready() {
                 let (list, result) = match entry.direction {
                     Direction::Read => (RECVT, READABLE),
@@ -487,13 +483,33 @@ unsafe fn push_ready(
     }
 }
 
+/// How many are ready in each direction.
+unsafe fn count_ready(call: *mut Call) -> [c_int; 2] {
+    let mut counts = [0; 2];
+    // SAFETY: as the caller's.
+    for entry in unsafe { (*call).selector.ready() } {
+        counts[entry.direction as usize] += 1;
+    }
+    counts
+}
+
+/// Makes a result table with room for `count` objects, unless there is one.
+unsafe fn make_result(l: *mut lua_State, result: c_int, count: c_int) {
+    // SAFETY: called by an entry; uses 1 slot.
+    unsafe {
+        if lua::lua_isnil(l, result) != 0 {
+            lua::lua_createtable(l, count, count);
+            lua::lua_replace(l, result);
+        }
+    }
+}
+
 /// Adds the value on top to a result table, by number and by itself, unless it is there.
 unsafe fn put_result(l: *mut lua_State, result: c_int) {
     // SAFETY: called by an entry; uses 2 slots.
     unsafe {
         lua::lua_pushvalue(l, -1);
-        lua::lua_rawget(l, result);
-        let known = lua::lua_isnil(l, -1) == 0;
+        let known = lua::lua_rawget(l, result) != lua::LUA_TNIL;
         lua::lua_pop(l, 1);
         if known {
             return;
