@@ -3,7 +3,7 @@ local memory = require "bench.lib.memory"
 local peer = require "bench.lib.peer"
 local socket = require "socket"
 
-local BATCH = 1024 * 1024
+local BATCH = 256 * 1024
 local DATA = ("x"):rep(BATCH)
 local TEXT = ("0123456789abcdef"):rep(64)
 local WHOLE = 200 * 1000 * 1000
