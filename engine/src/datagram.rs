@@ -176,6 +176,9 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
             unknown
         });
     }
+    if !resolve::may_be_numeric(host) {
+        return Err(unknown);
+    }
     match resolve::resolve(Some(host), port, family, sys::SOCK_DGRAM, false) {
         Resolved::Now(answer) => answer.map_err(raw)?.first().copied().ok_or(unknown),
         Resolved::Later(_) => Err(unknown),

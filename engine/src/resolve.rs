@@ -97,7 +97,7 @@ fn prepare(
 }
 
 /// Whether the system could read `host` as a number. `*` is one to glibc.
-fn may_be_numeric(host: &[u8]) -> bool {
+pub(crate) fn may_be_numeric(host: &[u8]) -> bool {
     let numeric = |byte: &u8| byte.is_ascii_hexdigit() || b"xX.:*".contains(byte);
     host.contains(&b':') || host.iter().all(numeric)
 }
