@@ -41,7 +41,7 @@ local function check(value, position, name)
 end
 
 local function check_filters(filters, count, position, name)
-  if count == 0 then bad(position, name, "function", nil, 4) end
+  if count < 1 then bad(position, name, "function", nil, 4) end
   for i = 1, count do
     if not is_callable(filters[i]) then bad(position + i - 1, name, "function", filters[i], 4) end
   end
