@@ -172,8 +172,9 @@ end)
 t.test("other errors are raised again, the very same values", function()
   local values = { "text", 12, {}, { "like an exception" }, setmetatable({ "x" }, {}), print, true, false, coroutine.create(function() end) }
   for _, value in pairs(values) do t.raises({ value = value }, protect(function() error(value, 0) end)) end
-  t.raises({ value = nil }, protect(function() error(nil) end))
-  t.raises({ value = nil }, protect(function() error() end))
+  local no_value = select(2, pcall(error)) -- nil, or a text in its place from 5.5 on
+  t.raises({ value = no_value }, protect(function() error(nil) end))
+  t.raises({ value = no_value }, protect(function() error() end))
 end)
 
 t.test("no position is added", function()

@@ -74,7 +74,7 @@ t.test("checks what is raised, and its position", function()
   t.raises({ exact = "word" }, error, "word", 0)
   t.raises({ match = "^[^:]+harness.lua:%d+: word$" }, function() error("word") end)
   t.raises({ value = value }, error, value)
-  t.raises({ value = nil }, error, nil)
+  if t.lua.number < 505 then t.raises({ value = nil }, error, nil) end -- later it is replaced by a text
   t.raises({ match = "expected an error" }, t.raises, "word", error, "word", 0)
   t.raises({ match = "expected an error" }, t.raises, { exact = "word" }, function() error("word") end)
   t.raises({ match = "expected an error" }, t.raises, "word", function() end)

@@ -13,6 +13,7 @@ mod digest;
 mod dns;
 mod embed;
 mod except;
+mod hand_over;
 mod mime;
 #[cfg(feature = "mlua")]
 pub mod mlua;

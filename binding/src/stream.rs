@@ -9,6 +9,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
+use crate::hand_over::hand_over;
 use crate::object::{self, Class, Kind, check};
 use crate::socket::SocketKind;
 use crate::stack::{self, fail, succeed};
@@ -168,58 +169,6 @@ unsafe fn push_data(
         }
         (*stream).take(received);
     }
-}
-
-/// Where Lua can take a large buffer as it is, gives it the one the bytes lie in.
-#[cfg(feature = "lua55")]
-unsafe fn hand_over(l: *mut lua_State, stream: *mut Stream, received: Received) -> bool {
-    use std::ffi::c_void;
-
-    const LARGE: usize = 32 * 1024;
-
-    unsafe extern "C" fn free(
-        capacity: *mut c_void,
-        bytes: *mut c_void,
-        _: usize,
-        _: usize,
-    ) -> *mut c_void {
-        // SAFETY: the parts of a vector that was given to Lua below.
-        drop(unsafe { Vec::from_raw_parts(bytes.cast::<u8>(), 0, capacity as usize) });
-        std::ptr::null_mut()
-    }
-
-    if received.len < LARGE {
-        return false;
-    }
-    // SAFETY: as in `push_received`. From the call on Lua owns the vector, also if
-    // it raises.
-    unsafe {
-        let Some(mut bytes) = guard_take(l, stream, received) else {
-            return false;
-        };
-        let (ptr, len, capacity) = (bytes.as_mut_ptr(), bytes.len() - 1, bytes.capacity());
-        std::mem::forget(bytes);
-        lua::lua_pushexternalstring(l, ptr.cast(), len, Some(free), capacity as *mut c_void);
-    }
-    true
-}
-
-#[cfg(feature = "lua55")]
-unsafe fn guard_take(
-    l: *mut lua_State,
-    stream: *mut Stream,
-    received: Received,
-) -> Option<Vec<u8>> {
-    let mut whole = None;
-    // SAFETY: as in `push_received`; nothing in the closure uses Lua.
-    unsafe { guard(l, || whole = (*stream).take_whole(received)) };
-    whole
-}
-
-#[cfg(not(feature = "lua55"))]
-#[inline]
-unsafe fn hand_over(_: *mut lua_State, _: *mut Stream, _: Received) -> bool {
-    false
 }
 
 /// `send(data [, i [, j]])`: index of the last byte sent, or `nil`, error, that index;

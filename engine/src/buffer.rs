@@ -81,6 +81,13 @@ impl Buffer {
         Some(std::mem::take(&mut self.bytes))
     }
 
+    /// Undoes [`Buffer::take_if_only`], before anything else has come.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.is_empty());
+        self.clear();
+        self.bytes = bytes;
+    }
+
     /// Lets `recv` append behind the unread bytes, and returns what it returns.
     ///
     /// It gets a vector with spare capacity for at least one byte, and for as much

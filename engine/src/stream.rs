@@ -183,6 +183,15 @@ impl Stream {
         Some(bytes)
     }
 
+    /// Takes back what [`Stream::take_whole`] handed over, as if it had not.
+    pub fn give_back(&mut self, mut bytes: Vec<u8>, received: Received) {
+        bytes.truncate(received.len);
+        // Nothing is skipped but a line end. There was room for it.
+        bytes.extend_from_slice(&b"\r\n"[2 - received.skip..]);
+        self.stats.received -= bytes.len() as u64;
+        self.buffer.put_back(bytes);
+    }
+
     /// Sends `data`, waiting as long as the timeouts allow whenever the system
     /// takes no more.
     pub fn send(&mut self, data: &[u8]) -> Sent {

@@ -104,13 +104,20 @@ local function show_list(list)
   return list.n .. " (" .. table.concat(parts, ", ") .. ")"
 end
 
+-- What `#` need not tell of a list with holes.
+local function last_index(list)
+  local last = 0
+  for index in pairs(list) do last = index > last and index or last end
+  return last
+end
+
 function M.returns(expected, ...)
   local actual = M.pack(...)
   if type(expected) == "number" then
     if actual.n ~= expected then complain(nil, "expected " .. expected .. " results, got " .. show_list(actual)) end
     return ...
   end
-  local wanted = { n = expected.n or #expected }
+  local wanted = { n = expected.n or last_index(expected) }
   for i = 1, wanted.n do wanted[i] = expected[i] end
   local equal = actual.n == wanted.n
   for i = 1, wanted.n do equal = equal and same(actual[i], wanted[i]) end

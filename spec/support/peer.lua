@@ -103,8 +103,8 @@ end
 function M.head(sent)
   local line, block = sent:match("^(.-)\r\n(.-)\r\n\r\n")
   local head = { line = line }
-  for name, value in string.gmatch(block .. "\r\n", "([^:\r\n]*):[ \t]*([^\r\n]*)\r\n") do
-    name = name:lower()
+  for key, value in string.gmatch(block .. "\r\n", "([^:\r\n]*):[ \t]*([^\r\n]*)\r\n") do
+    local name = key:lower()
     head[name] = head[name] and head[name] .. ", " .. value or value
   end
   return head
