@@ -11,7 +11,7 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::park;
-use crate::stack::{self, Bytes, fail};
+use crate::stack::{self, fail};
 
 // Every function below is an entry (see `boundary.rs`).
 
@@ -126,17 +126,14 @@ unsafe extern "C-unwind" fn getaddrinfo(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn getnameinfo(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; strings stay where they are.
     unsafe {
-        let host = stack::opt_bytes(l, 1);
-        let service = match lua::lua_isnoneornil(l, 2) {
-            0 => stack::check_name(l, 2),
-            _ => Bytes::EMPTY,
-        };
+        let (host, service) = (stack::opt_bytes(l, 1), stack::opt_name(l, 2));
         if host.is_absent() && service.is_absent() {
             return lua::luaL_error(l, c"host and serv cannot be both nil".as_ptr());
         }
-        let text = |bytes: Bytes| (!bytes.is_absent()).then(|| bytes.get());
+        let host = (!host.is_absent()).then(|| host.get());
+        let service = (!service.is_absent()).then(|| service.get());
         let found: *mut Result<(Vec<CString>, Option<CString>)> =
-            park(l, || dns::getnameinfo(text(host), text(service)));
+            park(l, || dns::getnameinfo(host, service));
         let (names, service) = match &*found {
             Ok(found) => found,
             Err(error) => return fail(l, *error),

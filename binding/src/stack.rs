@@ -74,19 +74,90 @@ pub unsafe fn opt_bytes(l: *mut lua_State, arg: c_int) -> Bytes {
     }
 }
 
+/// A host, service or port: the bytes of a string, or the digits of a number.
+#[derive(Clone, Copy)]
+pub struct Name {
+    bytes: Bytes,
+    digits: [u8; Name::ROOM],
+    len: usize,
+}
+
+impl Name {
+    /// A sign and the digits of what `check_name` takes for an integer.
+    const ROOM: usize = 16;
+
+    /// The bytes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Bytes::get`].
+    #[inline]
+    pub unsafe fn get(&self) -> &[u8] {
+        if self.len > 0 {
+            return &self.digits[Name::ROOM - self.len..];
+        }
+        // SAFETY: as the contract says.
+        unsafe { self.bytes.get() }
+    }
+
+    /// Whether the argument was absent or nil.
+    pub fn is_absent(&self) -> bool {
+        self.len == 0 && self.bytes.is_absent()
+    }
+
+    const fn string(bytes: Bytes) -> Name {
+        Name {
+            bytes,
+            digits: [0; Name::ROOM],
+            len: 0,
+        }
+    }
+
+    /// Lua would write it just so, but with `printf` and as a string of its own.
+    fn number(number: i64) -> Name {
+        let mut name = Name::string(Bytes::EMPTY);
+        let mut put = |byte| {
+            name.len += 1;
+            name.digits[Name::ROOM - name.len] = byte;
+        };
+        let mut rest = number.unsigned_abs();
+        loop {
+            put(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            put(b'-');
+        }
+        name
+    }
+}
+
 /// A required host, service or port: a string, or a number, of which an integral
 /// one is written without fraction (`80.0` is `80`).
-pub unsafe fn check_name(l: *mut lua_State, arg: c_int) -> Bytes {
+pub unsafe fn check_name(l: *mut lua_State, arg: c_int) -> Name {
     // SAFETY: see above.
     unsafe {
         if lua::lua_type(l, arg) == lua::LUA_TNUMBER {
             let number = lua::lua_tonumber(l, arg);
             if number.fract() == 0.0 && number.abs() < 1e15 {
-                lua::lua_pushinteger(l, number as _);
-                lua::lua_replace(l, arg);
+                return Name::number(number as i64);
             }
         }
-        check_bytes(l, arg)
+        Name::string(check_bytes(l, arg))
+    }
+}
+
+/// An optional host, service or port; absent and nil are empty.
+pub unsafe fn opt_name(l: *mut lua_State, arg: c_int) -> Name {
+    // SAFETY: see above.
+    unsafe {
+        match lua::lua_isnoneornil(l, arg) {
+            0 => check_name(l, arg),
+            _ => Name::string(Bytes::EMPTY),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use mlua_sys::{lua_CFunction, lua_State};
 use crate::boundary::guard;
 use crate::object::{self, Class, Kind, Object, Tag, check};
 use crate::socket::{self, SocketKind, push_inet_name};
-use crate::stack::{self, Bytes, push_outcome};
+use crate::stack::{self, Bytes, Name, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind, discard};
 
 /// TCP.
@@ -139,7 +139,7 @@ unsafe extern "C-unwind" fn socket_connect(l: *mut lua_State) -> c_int {
 #[derive(Clone, Copy)]
 struct Local {
     address: Bytes,
-    port: Bytes,
+    port: Name,
     family: Family,
 }
 
@@ -150,7 +150,7 @@ impl Local {
         unsafe {
             Local {
                 address: stack::opt_bytes(l, arg),
-                port: opt_name(l, arg + 1),
+                port: stack::opt_name(l, arg + 1),
                 family: check_family(l, arg + 2, arg + 2),
             }
         }
@@ -177,19 +177,9 @@ impl Local {
             }
             Local {
                 address: stack::opt_bytes(l, arg + 1),
-                port: opt_name(l, arg + 2),
+                port: stack::opt_name(l, arg + 2),
                 family: check_family(l, arg + 3, arg),
             }
-        }
-    }
-}
-
-unsafe fn opt_name(l: *mut lua_State, arg: c_int) -> Bytes {
-    // SAFETY: called by an entry.
-    unsafe {
-        match lua::lua_isnoneornil(l, arg) {
-            0 => stack::check_name(l, arg),
-            _ => Bytes::EMPTY,
         }
     }
 }

@@ -143,22 +143,26 @@ impl HostText {
 
 /// Writing the four numbers by hand is several times faster than the formatting
 /// machinery, and every `getpeername` and `receivefrom` does it.
+#[inline]
 fn write_v4(text: &mut HostText, ip: &Ipv4Addr) {
+    let mut len = 0;
+    let mut put = |byte| {
+        text.bytes[len] = byte;
+        len += 1;
+    };
     for (i, octet) in ip.octets().into_iter().enumerate() {
         if i > 0 {
-            text.put(b".");
+            put(b'.');
         }
-        let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
-        let digits = [b'0' + hundreds, b'0' + tens, b'0' + ones];
-        let skip = if hundreds > 0 {
-            0
-        } else if tens > 0 {
-            1
-        } else {
-            2
-        };
-        text.put(&digits[skip..]);
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
     }
+    text.len = len;
 }
 
 impl std::fmt::Debug for HostText {
