@@ -352,6 +352,61 @@ t.fix("where a response came from", function()
   t.returns({ "http://h.test/a?b#c", 0 }, http.location(headers))
 end)
 
+-- Decompression --------------------------------------------------------------------------------------------------------
+
+local function compressed(coding, text)
+  local mime = require "mime"
+  if not mime.encodet[coding] then t.skip("no " .. coding) end
+  local source = ltn12.source.chain(ltn12.source.string(text), mime.encode(coding))
+  local sink, parts = ltn12.sink.table()
+  ltn12.pump.all(source, sink)
+  return table.concat(parts)
+end
+
+local function coded(coding, content)
+  return response(HEAD, "Content-Encoding: " .. coding, "Content-Length: " .. #content) .. content
+end
+
+t.fix("bodies are decompressed when asked", function()
+  local text = string.rep("hello ", 1000)
+  for _, coding in ipairs { "gzip", "deflate" } do
+    local content = compressed(coding, text)
+    local body, code, headers, log = get(coded(coding, content), { decompress = true })
+    t.equal(body, text)
+    t.equal(code, 200)
+    t.same(headers, {})
+    t.equal(t.head(log[1].sent)["accept-encoding"], "gzip, deflate")
+    t.equal(#http.fields(headers), 2)
+    t.equal(get(coded(coding:upper(), content), { decompress = true }), text)
+    body, _, headers, log = get(coded(coding, content))
+    t.equal(body, content)
+    t.equal(headers["content-encoding"], coding)
+    t.equal(t.head(log[1].sent)["accept-encoding"], nil)
+    local chunk = string.format("%x\r\n%s\r\n0\r\n\r\n", #content, content)
+    t.equal(get(response(HEAD, "Content-Encoding: " .. coding, "Transfer-Encoding: chunked") .. chunk, { decompress = true }), text)
+    t.equal(get(response(HEAD, "Content-Encoding: " .. coding) .. content, { decompress = true }), text)
+  end
+  t.equal(get(coded("br", "xxx"), { decompress = true }), "xxx")
+  t.equal(get(coded("gzip", ""), { decompress = true, method = "HEAD" }), "")
+end)
+
+t.fix("what cannot be decompressed is an error", function()
+  local content = compressed("gzip", string.rep("hello ", 1000))
+  local body, err = get(coded("gzip", content:sub(1, -10)), { decompress = true })
+  t.equal(body, nil)
+  t.ok(err)
+  body, err = get(coded("gzip", "garbage"), { decompress = true })
+  t.equal(body, nil)
+  t.ok(err)
+end)
+
+t.fix("a bomb does not go off", function()
+  local content = compressed("gzip", string.rep("\0", 3000000))
+  local body, err = get(coded("gzip", content), { decompress = true, maxbody = 1000000 })
+  t.equal(body, nil)
+  t.ok(err)
+end)
+
 -- Expect: 100-continue -------------------------------------------------------------------------------------------------
 
 -- A peer that answers once it has read the head, and then maybe the body.

@@ -200,24 +200,25 @@ function M.hasbody(method, code)
   return method ~= "HEAD" and code ~= 204 and code ~= 304 and not (code >= 100 and code < 200)
 end
 
-local function decoded(sink, headers)
-  local coding = headers["content-encoding"]
-  coding = coding and string.lower(coding)
-  local name = (coding == "gzip" or coding == "x-gzip") and "gzip" or coding == "deflate" and "deflate"
-  if not name or not mime.decodet[name] then return nil end
-  headers["content-encoding"], headers["content-length"] = nil, nil
-  return ltn12.sink.chain(mime.decode(name), sink)
+-- The content coding, if it is one that we decode.
+local function coding(headers)
+  local name = headers["content-encoding"]
+  name = name and string.lower(name)
+  if name == "x-gzip" then name = "gzip" end
+  return mime.decodet[name] and (name == "gzip" or name == "deflate") and name
 end
 
--- The sink for the body: with its limit, behind the decoder.
+-- The sink for the body: with its limit, behind the decoder. What the decoder takes away from the headers is the last
+-- result: the length by which the body still ends.
 local function sinkof(r, headers, sink)
   sink = sink or ltn12.sink.null()
   local limit = r.reqt.maxbody
-  if not r.decompress then return limit and body.limited(sink, limit) or sink end
-  local framing = headers["content-length"]
-  local chain = decoded(body.limited(sink, limit or MAXDECOMPRESSED), headers)
-  if chain then return chain, framing end
-  return limit and body.limited(sink, limit) or sink
+  local name = r.decompress and coding(headers)
+  if not name then return limit and body.limited(sink, limit) or sink end
+  limit = limit or MAXDECOMPRESSED
+  local length = headers["content-length"]
+  headers["content-encoding"], headers["content-length"] = nil, nil
+  return ltn12.sink.chain(mime.decode(name, nil, limit + 1), body.limited(sink, limit)), length
 end
 
 local function staysopen(h, connection)
