@@ -89,7 +89,8 @@ impl Options {
         let mut options = Options {
             luas: vec![],
             parts: vec![],
-            jobs: 2,
+            // One more than there are cores, as most files wait more than they work.
+            jobs: std::thread::available_parallelism().map_or(2, |n| n.get() + 1),
             limit: LIMIT,
             valgrind: false,
             filter: None,
@@ -180,7 +181,7 @@ impl Run {
         self.check_stop()
     }
 
-    /// Everything for one Lua: build, then run all files two at a time.
+    /// Everything for one Lua: build, then run all files, a few at a time.
     fn lua(&mut self, lua: Lua) -> Result<()> {
         let interpreters = self.interpreters(lua)?;
         let mut jobs = VecDeque::new();
