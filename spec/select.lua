@@ -354,7 +354,7 @@ end)
 t.fix("anything that is no object is ignored", function()
   local one = udp()
   poke(one)
-  local junk = { 1, 0.5, true, false, print, function() end, coroutine.create(print), {}, "text", io.stdout, one }
+  local junk = { 1, 0.5, true, false, print, function() end, coroutine.create(function() end), {}, "text", io.stdout, one }
   check({ one }, { one }, select_(junk, junk, 0))
   timeout(select_({ 1, true, print }, nil, 0))
 end)

@@ -248,6 +248,10 @@ pub unsafe extern "C-unwind" fn open_module(l: *mut lua_State) -> c_int {
         object::register::<UnixDgram>(l, DGRAM_METHODS);
         lua::lua_createtable(l, 0, 5);
         stack::set_functions(l, FUNCTIONS);
+        for (old, name) in OLD_NAMES {
+            lua::lua_getfield(l, -1, name.as_ptr());
+            lua::lua_setfield(l, -2, old.as_ptr());
+        }
         lua::lua_pushvalue(l, -1);
         lua::lua_setmetatable(l, -2);
     }
@@ -258,9 +262,10 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"__call", call),
     (c"dgram", new_dgram),
     (c"stream", new_stream),
-    (c"tcp", new_stream),
-    (c"udp", new_dgram),
 ];
+
+/// Old names of the same functions; `==` says so on every Lua.
+const OLD_NAMES: [(&CStr, &CStr); 2] = [(c"tcp", c"stream"), (c"udp", c"dgram")];
 
 const STREAM_METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"accept", stream::accept::<UnixStream>),
