@@ -3,12 +3,14 @@
 use std::ffi::c_int;
 
 use luasocket_engine::Result;
-use luasocket_engine::datagram::{Datagram, LARGEST};
+use luasocket_engine::datagram::{Datagram, LARGEST, Receive, Send};
+use luasocket_engine::operation::Direction;
 use luasocket_engine::sys::SockAddr;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
+use crate::drive::{self, Run, limit_of};
 use crate::object::{Class, Kind, check};
 use crate::socket::SocketKind;
 use crate::stack::{self, fail};
@@ -32,15 +34,41 @@ pub trait DatagramKind: SocketKind + Kind<Body = Datagram> {
 pub unsafe extern "C-unwind" fn send<K: DatagramKind>(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; `check` proved the kind; the string stays argument 2.
     unsafe {
-        let object = check::<K>(l, 1, K::CONNECTED);
+        let datagram = &raw mut (*check::<K>(l, 1, K::CONNECTED)).body;
         let data = stack::check_bytes(l, 2);
-        let sent = guard(l, || (*object).body.send(data.get()));
-        push_sent(l, sent)
+        let op = guard(l, || (*datagram).send(data.get()));
+        transmit(l, datagram, op)
     }
 }
 
-/// Pushes how many bytes were sent, or `nil` and the error.
-pub(crate) unsafe fn push_sent(l: *mut lua_State, sent: Result<usize>) -> c_int {
+/// Sends what was begun, and ends the entry.
+pub(crate) unsafe fn transmit(
+    l: *mut lua_State,
+    subject: *mut Datagram,
+    op: Result<Send<'static>>,
+) -> c_int {
+    // SAFETY: called by an entry, as its last act, with an object that Lua owns.
+    unsafe {
+        let op = match op {
+            Ok(op) => op,
+            Err(error) => return fail(l, error),
+        };
+        let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Datagram) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish: push_sent,
+                context: (),
+            },
+        )
+    }
+}
+
+unsafe fn push_sent(l: *mut lua_State, _: *mut Datagram, sent: Result<usize>, (): ()) -> c_int {
     // SAFETY: called by an entry.
     unsafe {
         match sent {
@@ -62,16 +90,44 @@ pub unsafe extern "C-unwind" fn receive<K: DatagramKind>(l: *mut lua_State) -> c
     }
 }
 
-/// Receives; pushes the datagram and, with `push_sender`, its sender.
+/// Pushes the sender of a datagram; how many values that are.
+pub(crate) type PushSender = unsafe fn(*mut lua_State, &SockAddr) -> c_int;
+
+/// Receives, and ends the entry: pushes the datagram and, with `push_sender`, its sender.
 pub(crate) unsafe fn receive_with(
     l: *mut lua_State,
+    subject: *mut Datagram,
+    context: PushSender,
+) -> c_int {
+    // SAFETY: called by an entry, as its last act, with an object that Lua owns.
+    unsafe {
+        let op = Receive {
+            size: check_size(l, 2),
+        };
+        let (direction, limit) = (Some(Direction::Read), limit_of as fn(&mut Datagram) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish: push_received,
+                context,
+            },
+        )
+    }
+}
+
+unsafe fn push_received(
+    l: *mut lua_State,
     datagram: *mut Datagram,
-    push_sender: unsafe fn(*mut lua_State, &SockAddr) -> c_int,
+    received: Result<SockAddr>,
+    push_sender: PushSender,
 ) -> c_int {
     // SAFETY: called by an entry, with an object that Lua owns.
     unsafe {
-        let size = check_size(l, 2);
-        match guard(l, || (*datagram).receive(size)) {
+        match received {
             Ok(sender) => {
                 stack::push_bytes(l, (*datagram).found());
                 let more = push_sender(l, &sender);

@@ -38,7 +38,7 @@ macro_rules! lua_module {
                     Err(_) => unreachable!(),
                 };
             // SAFETY: called by Lua.
-            unsafe { crate::embed::run(l, NAME, include_str!(concat!("../lua/", $path))) }
+            unsafe { crate::embed::run(l, NAME, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/lua/", $path))) }
         }
     };
 }

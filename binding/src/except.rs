@@ -7,14 +7,38 @@ use std::ffi::c_int;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::embed::lua_module;
 use crate::stack;
 
-/// Pushes a table of the functions `new` and `is`.
+lua_module!(
+    /// `newtry` and `protect`, over the primitives below.
+    open, "socket/except.lua"
+);
+
+/// Pushes the table of `newtry`, `protect` and `attach`: the same at every call.
 ///
 /// # Safety
 ///
-/// `l` is an entry's state. Uses 4 slots, leaves 1.
-pub unsafe fn push_primitives(l: *mut lua_State) {
+/// `l` is an entry's state. Uses 5 slots, leaves 1.
+pub unsafe fn push_module(l: *mut lua_State) {
+    static KEY: u8 = 0;
+    let key = (&raw const KEY).cast();
+    // SAFETY: as the contract says.
+    unsafe {
+        if lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, key) != lua::LUA_TNIL {
+            return;
+        }
+        lua::lua_pop(l, 1);
+        lua::lua_pushcfunction(l, open);
+        push_primitives(l);
+        lua::lua_call(l, 1, 1);
+        lua::lua_pushvalue(l, -1);
+        lua::lua_rawsetp(l, lua::LUA_REGISTRYINDEX, key);
+    }
+}
+
+/// Pushes a table of the functions `new` and `is`.
+unsafe fn push_primitives(l: *mut lua_State) {
     // SAFETY: as the contract says.
     unsafe {
         lua::lua_createtable(l, 0, 2);

@@ -10,6 +10,7 @@ pub use crate::digest::open as socket_digest;
 pub use crate::mime::open as mime_core;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
+pub use crate::task::open as socket_task;
 pub use crate::unix::open_module as socket_unix;
 pub use crate::url::open as socket_url;
 
@@ -149,6 +150,7 @@ pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket.smtp.random", socket_smtp_random),
     (c"socket.starttls", socket_starttls),
     (c"socket.tp", socket_tp),
+    (c"socket.task", socket_task),
     (c"socket.unix", socket_unix),
     (c"socket.url", socket_url),
 ];

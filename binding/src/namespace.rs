@@ -2,18 +2,11 @@
 
 use std::ffi::{CStr, c_int};
 
-use luasocket_engine::{Error, operation, sys};
+use luasocket_engine::sys;
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
-use crate::boundary::guard;
-use crate::embed::lua_module;
-use crate::{dns, except, select, stack, tcp, udp};
-
-lua_module!(
-    /// `newtry` and `protect`, over the primitives of `except.rs`.
-    open_except, "socket/except.lua"
-);
+use crate::{dns, except, select, stack, task, tcp, udp};
 
 // Every function below is an entry (see `boundary.rs`).
 
@@ -22,18 +15,6 @@ unsafe extern "C-unwind" fn gettime(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { lua::lua_pushnumber(l, sys::gettime()) };
     1
-}
-
-/// `sleep(seconds)`: no result.
-unsafe extern "C-unwind" fn sleep(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua.
-    unsafe {
-        let seconds = lua::luaL_checknumber(l, 1);
-        if guard(l, || operation::sleep(seconds)) == Err(Error::Interrupted) {
-            return lua::luaL_error(l, c"interrupted!".as_ptr());
-        }
-    }
-    0
 }
 
 /// `skip(d, ...)`: what follows the first `d` of the other arguments.
@@ -96,9 +77,7 @@ unsafe fn set_constants(l: *mut lua_State) {
 unsafe fn set_except(l: *mut lua_State) {
     // SAFETY: called by an entry.
     unsafe {
-        lua::lua_pushcfunction(l, open_except);
-        except::push_primitives(l);
-        lua::lua_call(l, 1, 1);
+        except::push_module(l);
         for name in [c"newtry", c"protect"] {
             lua::lua_getfield(l, -1, name.as_ptr());
             lua::lua_setfield(l, -3, name.as_ptr());
@@ -118,5 +97,5 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"__unload", unload),
     (c"gettime", gettime),
     (c"skip", skip),
-    (c"sleep", sleep),
+    (c"sleep", task::sleep),
 ];

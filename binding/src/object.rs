@@ -200,6 +200,48 @@ pub unsafe fn set_class<K: Kind>(
     }
 }
 
+static ANCHORS: u8 = 0;
+
+/// Makes the object on top findable by its body, as long as something else keeps it: for
+/// results that are pushed when the stack it lies on cannot be reached.
+///
+/// # Safety
+///
+/// `l` is an entry's state, with `object` on top. Uses 3 slots.
+pub unsafe fn anchor<K: Kind>(l: *mut lua_State, object: *mut Object<K::Body>) {
+    // SAFETY: as the contract says.
+    unsafe {
+        let key = (&raw const ANCHORS).cast::<c_void>();
+        if lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, key) == lua::LUA_TNIL {
+            lua::lua_pop(l, 1);
+            lua::lua_createtable(l, 0, 0);
+            lua::lua_createtable(l, 0, 1);
+            stack::set_bytes(l, c"__mode", b"v");
+            lua::lua_setmetatable(l, -2);
+            lua::lua_pushvalue(l, -1);
+            lua::lua_rawsetp(l, lua::LUA_REGISTRYINDEX, key);
+        }
+        lua::lua_pushvalue(l, -2);
+        lua::lua_rawsetp(l, -2, (&raw const (*object).body).cast());
+        lua::lua_pop(l, 1);
+    }
+}
+
+/// Pushes the object of `body`, for which [`anchor`] was called.
+///
+/// # Safety
+///
+/// `l` is an entry's state. Uses 2 slots, leaves 1.
+pub unsafe fn push_anchored<B>(l: *mut lua_State, body: *const B) {
+    // SAFETY: as the contract says.
+    unsafe {
+        let key = (&raw const ANCHORS).cast::<c_void>();
+        lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, key);
+        lua::lua_rawgetp(l, -1, body.cast());
+        lua::lua_remove(l, -2);
+    }
+}
+
 /// Makes the metatables of a kind, with `methods`.
 ///
 /// # Safety

@@ -14,8 +14,23 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
+use crate::drive::Subject;
 use crate::object::{Body, Kind, check};
 use crate::stack::{self, fail, push_outcome, succeed};
+
+impl Subject for Stream {
+    #[inline]
+    fn socket(&mut self) -> Option<&mut Socket> {
+        Some(&mut self.socket)
+    }
+}
+
+impl Subject for Datagram {
+    #[inline]
+    fn socket(&mut self) -> Option<&mut Socket> {
+        Some(&mut self.socket)
+    }
+}
 
 /// A body with a socket in it.
 pub trait HasSocket: Body {

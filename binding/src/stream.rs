@@ -2,13 +2,14 @@
 
 use std::ffi::c_int;
 
-use luasocket_engine::Error;
-use luasocket_engine::stream::{Pattern, Received, Sent, Stream};
-use luasocket_engine::sys;
+use luasocket_engine::operation::Direction;
+use luasocket_engine::stream::{Accept, Pattern, Receive, Received, Send, Sent, Stream};
+use luasocket_engine::{Error, Result, sys};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
+use crate::drive::{self, Run, limit_of};
 use crate::hand_over::hand_over;
 use crate::object::{self, Class, Kind, check};
 use crate::socket::SocketKind;
@@ -41,16 +42,15 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
         let prefix = stack::opt_bytes(l, 3);
         let pattern = check_pattern(l, 2, prefix.len());
-        let timer = debug::start();
-        let received = match pattern {
-            Some(pattern) => {
-                let most = most(l, 4);
-                guard(l, || (*stream).receive_bounded(pattern, most))
-            }
-            None => Received::EMPTY,
+        let context = Context {
+            prefix,
+            timer: debug::start(),
         };
-        push_received(l, stream, received, prefix);
-        debug::finish(l, timer)
+        let Some(pattern) = pattern else {
+            return push_received(l, stream, Received::EMPTY, context);
+        };
+        let op = Receive::bounded(pattern, most(l, 4));
+        drive::run(l, receiving(stream, op, context))
     }
 }
 
@@ -60,11 +60,30 @@ pub unsafe extern "C-unwind" fn receiveany<K: StreamKind>(l: *mut lua_State) -> 
     // SAFETY: called by Lua; `check` proved the kind.
     unsafe {
         let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
-        let most = most(l, 2).max(1);
-        let timer = debug::start();
-        let received = guard(l, || (*stream).receive_bounded(Pattern::Available, most));
-        push_received(l, stream, received, stack::Bytes::EMPTY);
-        debug::finish(l, timer)
+        let context = Context {
+            prefix: stack::Bytes::EMPTY,
+            timer: debug::start(),
+        };
+        let op = Receive::bounded(Pattern::Available, most(l, 2).max(1));
+        drive::run(l, receiving(stream, op, context))
+    }
+}
+
+/// What `push_received` needs beside what was received.
+#[derive(Clone, Copy)]
+struct Context {
+    prefix: stack::Bytes,
+    timer: debug::Timer,
+}
+
+fn receiving(stream: *mut Stream, op: Receive, context: Context) -> Run<Stream, Receive, Context> {
+    Run {
+        subject: stream,
+        op,
+        direction: Some(Direction::Read),
+        limit: limit_of,
+        finish: push_received,
+        context,
     }
 }
 
@@ -129,22 +148,23 @@ unsafe fn push_received(
     l: *mut lua_State,
     stream: *mut Stream,
     received: Received,
-    prefix: stack::Bytes,
-) {
+    context: Context,
+) -> c_int {
     // SAFETY: called by an entry; the bytes lie in `*stream`, which Lua owns.
     unsafe {
         match received.error {
             None => {
-                push_data(l, stream, received, prefix);
+                push_data(l, stream, received, context.prefix);
                 lua::lua_pushnil(l);
                 lua::lua_pushnil(l);
             }
             Some(error) => {
                 lua::lua_pushnil(l);
                 stack::push_error(l, error);
-                push_data(l, stream, received, prefix);
+                push_data(l, stream, received, context.prefix);
             }
         }
+        debug::finish(l, context.timer)
     }
 }
 
@@ -155,18 +175,19 @@ unsafe fn push_data(
     received: Received,
     prefix: stack::Bytes,
 ) {
-    // SAFETY: as in `push_received`; the prefix is argument 3.
+    // SAFETY: as in `push_received`; the prefix is an argument of the entry.
     unsafe {
         if prefix.len() == 0 && hand_over(l, stream, received) {
             return;
         }
         if prefix.len() > 0 {
-            lua::lua_pushvalue(l, 3);
+            stack::push_bytes(l, prefix.get());
         }
         stack::push_bytes(l, (*stream).received(received));
         if prefix.len() > 0 {
             lua::lua_concat(l, 2);
         }
+        // Only now: had pushing raised, the bytes would still be in the buffer.
         (*stream).take(received);
     }
 }
@@ -180,18 +201,49 @@ pub unsafe extern "C-unwind" fn send<K: StreamKind>(l: *mut lua_State) -> c_int 
         let data = stack::check_bytes(l, 2);
         let first = normalise(lua::luaL_optnumber(l, 3, 1.0), data.len()).max(1);
         let last = normalise(lua::luaL_optnumber(l, 4, -1.0), data.len()).min(data.len() as i64);
-        let timer = debug::start();
         let skipped = first - 1;
-        let sent = if first <= last {
-            let range = &data.get()[skipped as usize..last as usize];
-            guard(l, || (*stream).send(range))
-        } else {
-            Sent {
-                count: 0,
-                error: None,
-            }
+        let context = Skipped {
+            skipped,
+            timer: debug::start(),
         };
-        let reached = skipped + sent.count as i64;
+        if first > last {
+            return push_sent(
+                l,
+                stream,
+                Sent {
+                    count: 0,
+                    error: None,
+                },
+                context,
+            );
+        }
+        let op = Send::new(&data.get()[skipped as usize..last as usize]);
+        let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
+        drive::run(
+            l,
+            Run {
+                subject: stream,
+                op,
+                direction,
+                limit,
+                finish: push_sent,
+                context,
+            },
+        )
+    }
+}
+
+/// What `push_sent` needs beside what was sent: how many bytes lie before it.
+#[derive(Clone, Copy)]
+struct Skipped {
+    skipped: i64,
+    timer: debug::Timer,
+}
+
+unsafe fn push_sent(l: *mut lua_State, _: *mut Stream, sent: Sent, context: Skipped) -> c_int {
+    let reached = context.skipped + sent.count as i64;
+    // SAFETY: called by an entry.
+    unsafe {
         match sent.error {
             None => {
                 lua::lua_pushinteger(l, reached as _);
@@ -203,7 +255,7 @@ pub unsafe extern "C-unwind" fn send<K: StreamKind>(l: *mut lua_State) -> c_int 
                 lua::lua_pushinteger(l, reached as _);
             }
         }
-        debug::finish(l, timer)
+        debug::finish(l, context.timer)
     }
 }
 
@@ -222,7 +274,31 @@ pub unsafe extern "C-unwind" fn accept<K: StreamKind>(l: *mut lua_State) -> c_in
     // SAFETY: called by Lua; `check` proved the kind.
     unsafe {
         let server = &raw mut (*check::<K>(l, 1, K::SERVER)).body;
-        if let Err(error) = guard(l, || (*server).accept()) {
+        let (direction, limit) = (Some(Direction::Read), limit_of as fn(&mut Stream) -> _);
+        let (finish, context) = (push_accepted::<K> as _, ());
+        drive::run(
+            l,
+            Run {
+                subject: server,
+                op: Accept,
+                direction,
+                limit,
+                finish,
+                context,
+            },
+        )
+    }
+}
+
+unsafe fn push_accepted<K: StreamKind>(
+    l: *mut lua_State,
+    server: *mut Stream,
+    accepted: Result<()>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry; Lua owns both objects.
+    unsafe {
+        if let Err(error) = accepted {
             return fail(l, error);
         }
         let client = object::create::<K>(l, CLIENT, Stream::new());
@@ -313,11 +389,13 @@ mod debug {
     use super::*;
     use std::time::Instant;
 
-    pub fn start() -> Instant {
+    pub type Timer = Instant;
+
+    pub fn start() -> Timer {
         Instant::now()
     }
 
-    pub unsafe fn finish(l: *mut lua_State, start: Instant) -> c_int {
+    pub unsafe fn finish(l: *mut lua_State, start: Timer) -> c_int {
         // SAFETY: called by an entry.
         unsafe { lua::lua_pushnumber(l, start.elapsed().as_secs_f64()) };
         4
@@ -328,8 +406,10 @@ mod debug {
 mod debug {
     use super::*;
 
+    pub type Timer = ();
+
     #[inline]
-    pub fn start() {}
+    pub fn start() -> Timer {}
 
     #[inline]
     pub unsafe fn finish(_: *mut lua_State, (): ()) -> c_int {

@@ -4,16 +4,20 @@ use std::ffi::{CStr, c_int};
 
 use luasocket_engine::Error;
 use luasocket_engine::address::Family;
+use luasocket_engine::connect::Begun;
+use luasocket_engine::operation::Direction;
 use luasocket_engine::options;
 use luasocket_engine::stream::Stream;
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
+use crate::drive::{self, Finish, Run, limit_of};
 use crate::object::{self, Class, Kind, Object, Tag, check};
 use crate::socket::{self, SocketKind, push_inet_name};
 use crate::stack::{self, Bytes, Name, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind, discard};
+use crate::task;
 
 /// TCP.
 pub struct Tcp;
@@ -91,9 +95,52 @@ unsafe extern "C-unwind" fn connect(l: *mut lua_State) -> c_int {
         let object = check::<Tcp>(l, 1, Tcp::ANY);
         let (host, port) = (stack::check_name(l, 2), stack::check_name(l, 3));
         object::set_class::<Tcp>(l, 1, object, CLIENT);
-        let connected = guard(l, || (*object).body.connect(host.get(), port.get()));
-        push_outcome(l, connected)
+        connect_to(l, &raw mut (*object).body, host, port, push_connected)
     }
+}
+
+/// Connects, and ends the entry with `finish`.
+unsafe fn connect_to(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    host: Bytes,
+    port: Bytes,
+    finish: Finish<Stream, Result<(), Error>, ()>,
+) -> c_int {
+    // SAFETY: called by an entry, as its last act; strings are its arguments.
+    unsafe {
+        let may_block = task::current(l).is_none();
+        let begun = guard(l, || {
+            (*stream).begin_connect(host.get(), port.get(), may_block)
+        });
+        match begun {
+            Begun::Known(result) => finish(l, stream, result, ()),
+            Begun::Going(op) => {
+                let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
+                drive::run(
+                    l,
+                    Run {
+                        subject: stream,
+                        op,
+                        direction,
+                        limit,
+                        finish,
+                        context: (),
+                    },
+                )
+            }
+        }
+    }
+}
+
+unsafe fn push_connected(
+    l: *mut lua_State,
+    _: *mut Stream,
+    connected: Result<(), Error>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry.
+    unsafe { push_outcome(l, connected) }
 }
 
 /// `getpeername()`: address, port, family.
@@ -122,12 +169,26 @@ unsafe extern "C-unwind" fn socket_connect(l: *mut lua_State) -> c_int {
         if with_options {
             set_options(l, 3, object);
         }
-        let connected = guard(l, || {
-            connect_from(&mut *stream, local, host.get(), port.get())
-        });
+        if let Err(error) = guard(l, || bind_local(&mut *stream, local)) {
+            return discard(l, stream, error);
+        }
+        object::anchor::<Tcp>(l, object);
+        connect_to(l, stream, host, port, push_client)
+    }
+}
+
+/// Pushes the object that holds `stream`, which `socket.connect` made.
+unsafe fn push_client(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    connected: Result<(), Error>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry, which keeps the object on its stack.
+    unsafe {
         match connected {
             Ok(()) => {
-                lua::lua_pushvalue(l, -1);
+                object::push_anchored(l, stream);
                 1
             }
             Err(error) => discard(l, stream, error),
@@ -238,14 +299,14 @@ unsafe fn set_options(l: *mut lua_State, arg: c_int, object: *mut Object<Stream>
     }
 }
 
-fn connect_from(stream: &mut Stream, local: Local, host: &[u8], port: &[u8]) -> Result<(), Error> {
+fn bind_local(stream: &mut Stream, local: Local) -> Result<(), Error> {
     stream.socket.family = local.family;
-    if !local.address.is_absent() {
-        // SAFETY: the strings are arguments of the entry that called us.
-        let (address, port) = unsafe { (local.address.get(), local.port.get()) };
-        stream.socket.bind(address, port)?;
+    if local.address.is_absent() {
+        return Ok(());
     }
-    stream.connect(host, port)
+    // SAFETY: the strings are arguments of the entry that called us.
+    let (address, port) = unsafe { (local.address.get(), local.port.get()) };
+    stream.socket.bind(address, port)
 }
 
 /// Makes the classes known to `l`.

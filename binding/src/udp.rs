@@ -2,16 +2,22 @@
 
 use std::ffi::{CStr, c_int};
 
+use luasocket_engine::Result;
 use luasocket_engine::address::Family;
 use luasocket_engine::datagram::Datagram;
+use luasocket_engine::deadline::Limit;
+use luasocket_engine::operation::Direction;
 use luasocket_engine::options;
+use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, push_sent, receive_with};
+use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
+use crate::drive::{self, Run};
 use crate::object::{self, Class, Kind, Tag, check};
 use crate::socket::{self, SocketKind, push_inet, push_inet_name};
 use crate::stack::{self, fail, push_outcome, succeed};
+use crate::task;
 
 /// UDP.
 pub struct Udp;
@@ -98,10 +104,9 @@ unsafe extern "C-unwind" fn sendto(l: *mut lua_State) -> c_int {
         let object = check::<Udp>(l, 1, Udp::UNCONNECTED);
         let data = stack::check_bytes(l, 2);
         let (ip, port) = (stack::check_name(l, 3), stack::check_name(l, 4));
-        let sent = guard(l, || {
-            (*object).body.sendto(data.get(), ip.get(), port.get())
-        });
-        push_sent(l, sent)
+        let datagram = &raw mut (*object).body;
+        let op = guard(l, || (*datagram).sendto(data.get(), ip.get(), port.get()));
+        transmit(l, datagram, op)
     }
 }
 
@@ -118,13 +123,61 @@ unsafe extern "C-unwind" fn setpeername(l: *mut lua_State) -> c_int {
             return succeed(l);
         }
         let port = stack::check_name(l, 3);
-        match guard(l, || (*object).body.connect(host.get(), port.get())) {
-            Ok(()) => {
-                object::set_class::<Udp>(l, 1, object, CONNECTED);
-                succeed(l)
-            }
-            Err(error) => fail(l, error),
+        // The class changes as soon as there is a peer, but it must not change before.
+        let subject = &raw mut (*object).body;
+        let may_block = task::current(l).is_none()
+            && !matches!(
+                (*subject).socket.limit(),
+                Limit::Until(_) | Limit::Each { .. }
+            );
+        let op = match guard(l, || {
+            (*subject).begin_connect(host.get(), port.get(), may_block)
+        }) {
+            Ok(op) => op,
+            Err(error) => return fail(l, error),
+        };
+        lua::lua_pushvalue(l, 1);
+        object::anchor::<Udp>(l, object);
+        let (direction, finish, context) = (Some(Direction::Write), push_connected as _, ());
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit: lookup_limit,
+                finish,
+                context,
+            },
+        )
+    }
+}
+
+/// With `settimeout(0)` no later call could continue a look-up, so it takes the time it
+/// takes.
+fn lookup_limit(datagram: &mut Datagram) -> Limit {
+    match datagram.socket.limit() {
+        Limit::Now => Limit::None,
+        limit => limit,
+    }
+}
+
+unsafe fn push_connected(
+    l: *mut lua_State,
+    datagram: *mut Datagram,
+    connected: Result<()>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry, which keeps the object on its stack.
+    unsafe {
+        if let Err(error) = connected {
+            return fail(l, error);
         }
+        object::push_anchored(l, datagram);
+        if let Some(object) = object::to::<Udp>(l, -1) {
+            object::set_class::<Udp>(l, -1, object, CONNECTED);
+        }
+        succeed(l)
     }
 }
 

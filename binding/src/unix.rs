@@ -12,11 +12,13 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, push_sent, receive_with};
+use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
+use crate::drive::{self, Run, limit_of};
 use crate::object::{self, Class, Kind, Tag, check};
 use crate::socket::{self, HasSocket, SocketKind};
 use crate::stack::{self, fail, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind};
+use luasocket_engine::operation::Direction;
 
 /// Unix-domain streams.
 pub struct UnixStream;
@@ -135,9 +137,42 @@ unsafe extern "C-unwind" fn connect_stream(l: *mut lua_State) -> c_int {
     unsafe {
         let object = check::<UnixStream>(l, 1, UnixStream::MASTER);
         let path = stack::check_bytes(l, 2);
-        let connected = guard(l, || unix::connect(&mut (*object).body, path.get()));
-        if connected.is_ok() {
-            object::set_class::<UnixStream>(l, 1, object, CLIENT);
+        let subject = &raw mut (*object).body;
+        let op = match guard(l, || unix::begin_connect(&*subject, path.get())) {
+            Ok(op) => op,
+            Err(error) => return fail(l, error),
+        };
+        lua::lua_pushvalue(l, 1);
+        object::anchor::<UnixStream>(l, object);
+        let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish: push_connected,
+                context: (),
+            },
+        )
+    }
+}
+
+unsafe fn push_connected(
+    l: *mut lua_State,
+    stream: *mut Stream,
+    connected: Result<()>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry, which keeps the object on its stack.
+    unsafe {
+        if let Err(error) = connected {
+            return fail(l, error);
+        }
+        object::push_anchored(l, stream);
+        if let Some(object) = object::to::<UnixStream>(l, -1) {
+            object::set_class::<UnixStream>(l, -1, object, CLIENT);
         }
         push_outcome(l, connected)
     }
@@ -208,11 +243,12 @@ unsafe extern "C-unwind" fn sendto(l: *mut lua_State) -> c_int {
     unsafe {
         let object = check::<UnixDgram>(l, 1, UnixDgram::UNCONNECTED);
         let (data, path) = (stack::check_bytes(l, 2), stack::check_bytes(l, 3));
-        let sent = guard(l, || {
+        let datagram = &raw mut (*object).body;
+        let op = guard(l, || {
             let to = unix::address(path.get())?;
-            (*object).body.transmit(data.get(), Some(&to))
+            (*datagram).send_to(data.get(), Some(to))
         });
-        push_sent(l, sent)
+        transmit(l, datagram, op)
     }
 }
 

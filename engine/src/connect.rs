@@ -104,19 +104,39 @@ impl Drop for Attempt {
     }
 }
 
-/// What driving a connect came to.
-pub enum Outcome {
-    /// It is over.
-    Over(Result<()>),
-    /// It goes on; waiting ended for this reason.
-    Pending(Error),
+/// What beginning to connect came to.
+#[derive(Clone, Copy)]
+pub enum Begun {
+    /// All is said.
+    Known(Result<()>),
+    /// It goes on: to be driven.
+    Going(Connecting),
+}
+
+/// `connect` under way. Its state lies in the stream, so that a later call can continue.
+#[derive(Clone, Copy)]
+pub struct Connecting {
+    /// What to say when time runs out.
+    late: Error,
 }
 
 impl Stream {
-    /// Connects to `host` and `service`, or continues to.
+    /// Connects to `host` and `service`, or continues to, within the timeouts.
     pub fn connect(&mut self, host: &[u8], service: &[u8]) -> Result<()> {
+        match self.begin_connect(host, service, true) {
+            Begun::Known(result) => result,
+            Begun::Going(mut op) => {
+                let limit = self.socket.limit();
+                drive(&mut op, self, limit)
+            }
+        }
+    }
+
+    /// Begins to connect, or to continue. `may_block` allows to look a name up right
+    /// here if there is no limit.
+    pub fn begin_connect(&mut self, host: &[u8], service: &[u8], may_block: bool) -> Begun {
         if let Some(known) = self.connect_known() {
-            return known;
+            return Begun::Known(known);
         }
         let limit = self.socket.limit();
         let continued = self
@@ -128,22 +148,18 @@ impl Stream {
                 // Its descriptor is on the way to somewhere else.
                 self.progress = Progress::Spent;
             }
-            self.connect = Some(Box::new(Connect::begin(self, host, service, limit)?));
-        }
-        match self.run_connect(limit) {
-            Outcome::Over(result) => {
-                self.progress = if result.is_ok() {
-                    Progress::Connected
-                } else {
-                    Progress::Spent
-                };
-                result
+            match Connect::begin(self, host, service, limit, may_block) {
+                Ok(connect) => self.connect = Some(Box::new(connect)),
+                Err(error) => return Begun::Known(Err(error)),
             }
-            Outcome::Pending(Error::Timeout) if continued && limit.is_now() => {
-                Err(Error::Os(sys::EALREADY))
-            }
-            Outcome::Pending(why) => Err(why),
         }
+        let asked_again = continued && limit.is_now();
+        let late = if asked_again {
+            Error::Os(sys::EALREADY)
+        } else {
+            Error::Timeout
+        };
+        Begun::Going(Connecting { late })
     }
 
     /// What can be said without doing anything.
@@ -159,35 +175,20 @@ impl Stream {
         Some(result)
     }
 
-    /// Before bytes can flow: finishes a connect under way. Its error is told here,
+    /// Before bytes can flow: goes on with a connect under way. Its error is told here,
     /// so `connect` will not tell it again.
-    pub(crate) fn finish_connect(&mut self) -> Result<()> {
-        let limit = self.socket.limit();
-        match self.run_connect(limit) {
-            Outcome::Over(Ok(())) => {
-                self.progress = Progress::Established;
-                Ok(())
-            }
-            Outcome::Over(Err(error)) => {
-                self.progress = Progress::Spent;
-                Err(error)
-            }
-            Outcome::Pending(why) => Err(why),
-        }
+    pub(crate) fn finish_connect(&mut self) -> Step<Result<()>> {
+        self.step_connect(Progress::Established, |_| Progress::Spent)
     }
 
-    /// Goes on with a connect under way, without waiting; whether none is under
-    /// way any more. For `select`.
+    /// Goes on with a connect under way, without waiting; whether none is under way any
+    /// more. For `select`.
     pub fn advance_connect(&mut self) -> bool {
-        if self.connect.is_none() {
-            return true;
-        }
-        match self.run_connect(Limit::Now) {
-            Outcome::Over(Ok(())) => self.progress = Progress::Established,
-            Outcome::Over(Err(error)) => self.progress = Progress::Failed(error),
-            Outcome::Pending(_) => return false,
-        }
-        true
+        self.connect.is_none()
+            || matches!(
+                self.step_connect(Progress::Established, Progress::Failed),
+                Step::Done(_)
+            )
     }
 
     /// The error of a connect that has failed, which is then known to have been
@@ -211,25 +212,68 @@ impl Stream {
         connect.wake()
     }
 
-    fn run_connect(&mut self, limit: Limit) -> Outcome {
+    /// Steps the connect under way; notes the outcome.
+    fn step_connect(
+        &mut self,
+        connected: Progress,
+        failed: impl FnOnce(Error) -> Progress,
+    ) -> Step<Result<()>> {
         let Some(mut connect) = self.connect.take() else {
-            return Outcome::Over(Ok(()));
+            return Step::Done(Ok(()));
         };
-        let outcome = drive(&mut *connect, self, limit);
-        if let Outcome::Pending(_) = outcome {
-            self.connect = Some(connect);
+        match connect.step(self) {
+            Step::Done(result) => {
+                self.progress = result.err().map_or(connected, failed);
+                Step::Done(result)
+            }
+            wait => {
+                self.connect = Some(connect);
+                wait
+            }
         }
-        outcome
+    }
+}
+
+impl Operation<Stream> for Connecting {
+    type Output = Result<()>;
+
+    fn step(&mut self, stream: &mut Stream) -> Step<Result<()>> {
+        if stream.connect.is_none() {
+            // Closed meanwhile, or finished by another call.
+            return Step::Done(stream.connect_known().unwrap_or(Err(Error::Closed)));
+        }
+        stream.step_connect(Progress::Connected, |_| Progress::Spent)
+    }
+
+    fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
+        match stream.connect.as_mut() {
+            Some(connect) => connect.interest(),
+            None => Interest::Many(&mut [], None),
+        }
+    }
+
+    fn give_up(&mut self, _: &mut Stream, why: Error) -> Result<()> {
+        Err(if why == Error::Timeout {
+            self.late
+        } else {
+            why
+        })
     }
 }
 
 impl Connect {
     /// Begins: looks the host up, or makes ready for its addresses.
-    fn begin(stream: &mut Stream, host: &[u8], service: &[u8], limit: Limit) -> Result<Connect> {
+    fn begin(
+        stream: &mut Stream,
+        host: &[u8],
+        service: &[u8],
+        limit: Limit,
+        may_block: bool,
+    ) -> Result<Connect> {
         let (family, kind) = (stream.socket.family, stream.socket.kind());
         let stage = match resolve::resolve(Some(host), service, family, kind, false) {
             Resolved::Now(answer) => Stage::Race(Race::new(stream, answer?, !limit.is_now())),
-            Resolved::Later(query) if limit == Limit::None => {
+            Resolved::Later(query) if may_block && limit == Limit::None => {
                 Stage::Race(Race::new(stream, query.blocking()?, true))
             }
             Resolved::Later(query) => Stage::Lookup(query.start()?),
@@ -271,34 +315,26 @@ impl Connect {
     }
 }
 
-impl Operation<Stream> for Connect {
-    type Output = Outcome;
-
-    fn step(&mut self, stream: &mut Stream) -> Step<Outcome> {
+impl Connect {
+    fn step(&mut self, stream: &mut Stream) -> Step<Result<()>> {
         if let Stage::Lookup(lookup) = &mut self.stage {
             match lookup.take() {
                 None => return Step::Wait,
-                Some(Err(error)) => return Step::Done(Outcome::Over(Err(error))),
+                Some(Err(error)) => return Step::Done(Err(error)),
                 Some(Ok(found)) => self.stage = Stage::Race(Race::new(stream, found, false)),
             }
         }
-        let Stage::Race(race) = &mut self.stage else {
-            return Step::Wait;
-        };
-        match race.step(stream) {
-            Step::Done(result) => Step::Done(Outcome::Over(result)),
-            _ => Step::Wait,
+        match &mut self.stage {
+            Stage::Race(race) => race.step(stream),
+            Stage::Lookup(_) => Step::Wait,
         }
     }
 
-    fn interest<'a>(&'a mut self, _: &'a mut Stream) -> Interest<'a> {
+    /// What the last step waits for.
+    pub(crate) fn interest(&mut self) -> Interest<'_> {
         self.refresh();
         let wake = self.wake();
         Interest::Many(&mut self.waiting, wake)
-    }
-
-    fn give_up(&mut self, _: &mut Stream, why: Error) -> Outcome {
-        Outcome::Pending(why)
     }
 }
 
@@ -534,10 +570,10 @@ mod tests {
             stage,
             waiting: Vec::new(),
         }));
-        assert!(matches!(
-            stream.run_connect(Limit::after(5.0)),
-            Outcome::Over(Ok(()))
-        ));
+        let mut op = Connecting {
+            late: Error::Timeout,
+        };
+        assert_eq!(drive(&mut op, &mut stream, Limit::after(5.0)), Ok(()));
         assert!(stream.socket.peer().is_ok());
     }
 

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 
 use crate::address::{self, Family, Service};
 use crate::buffer::Buffer;
-use crate::deadline::Limit;
 use crate::error::{Error, Result};
-use crate::operation::{Direction, Interest, Operation, Pause, Step, drive};
-use crate::resolve::{self, Lookup, Query, Resolved};
+use crate::operation::{Direction, Interest, Operation, Pause, Step};
+use crate::resolve::{self, Lookup, Resolved};
 use crate::socket::Socket;
 use crate::sys::{self, Name, SockAddr};
 
@@ -23,6 +22,8 @@ pub struct Datagram {
     found: Buffer,
     /// Its sender; none if there is no datagram.
     from: Option<SockAddr>,
+    /// The look-up of a peer.
+    lookup: Option<Box<Lookup<Vec<SocketAddr>>>>,
 }
 
 impl Datagram {
@@ -32,17 +33,18 @@ impl Datagram {
             socket: Socket::new(sys::SOCK_DGRAM),
             found: Buffer::new(),
             from: None,
+            lookup: None,
         }
     }
 
-    /// Sends one datagram to the peer; its length.
-    pub fn send(&mut self, data: &[u8]) -> Result<usize> {
-        self.transmit(data, None)
+    /// Begins to send one datagram to the peer.
+    pub fn send<'a>(&self, data: &'a [u8]) -> Result<Send<'a>> {
+        self.send_to(data, None)
     }
 
-    /// Sends one datagram to a numeric `host` and `port`; its length. Names are not
-    /// looked up. Makes the descriptor if the family is not decided yet.
-    pub fn sendto(&mut self, data: &[u8], host: &[u8], port: &[u8]) -> Result<usize> {
+    /// Begins to send one datagram to a numeric `host` and `port`. Names are not looked
+    /// up. Makes the descriptor if the family is not decided yet.
+    pub fn sendto<'a>(&mut self, data: &'a [u8], host: &[u8], port: &[u8]) -> Result<Send<'a>> {
         let to = numeric(host, port, self.socket.family)?;
         if self.socket.is_closed() && self.socket.family != Family::Unspec {
             return Err(Error::Refused);
@@ -50,40 +52,19 @@ impl Datagram {
         if self.socket.fd() == sys::INVALID {
             self.socket.open(Family::of(&to))?;
         }
-        self.transmit(data, Some(&SockAddr::from(&to)))
+        self.send_to(data, Some(SockAddr::from(&to)))
     }
 
-    /// Sends one datagram to an address of any family.
-    pub fn transmit(&mut self, data: &[u8], to: Option<&SockAddr>) -> Result<usize> {
+    /// Begins to send one datagram to an address of any family; none is the peer.
+    pub fn send_to<'a>(&self, data: &'a [u8], to: Option<SockAddr>) -> Result<Send<'a>> {
         if self.socket.fd() == sys::INVALID {
             return Err(Error::Refused);
         }
-        let limit = self.socket.limit();
-        drive(
-            &mut Send {
-                data,
-                to,
-                pause: Pause::FIRST,
-            },
-            self,
-            limit,
-        )
-    }
-
-    /// Receives one datagram, cut to `size` bytes, and its sender. The bytes are
-    /// [`Datagram::found`]; the next call finds the same ones unless
-    /// [`Datagram::take`] was called, so that none is lost if they cannot be handed
-    /// over.
-    pub fn receive(&mut self, size: usize) -> Result<SockAddr> {
-        if self.socket.fd() == sys::INVALID {
-            return Err(Error::Closed);
-        }
-        if self.from.is_none() {
-            let limit = self.socket.limit();
-            self.from = Some(drive(&mut Receive { size }, self, limit)?);
-        }
-        self.found.truncate(size);
-        self.from.ok_or(Error::Closed)
+        Ok(Send {
+            data,
+            to,
+            pause: Pause::FIRST,
+        })
     }
 
     /// The bytes of the last datagram.
@@ -99,32 +80,33 @@ impl Datagram {
         self.found.clear();
     }
 
-    /// Sets the peer. Tries every address that the names stand for.
-    ///
-    /// A name is looked up within the limit of the object. With `settimeout(0)`
-    /// there is no later call that could continue, so the look-up takes the time it
-    /// takes, as in LuaSocket.
-    pub fn connect(&mut self, host: &[u8], service: &[u8]) -> Result<()> {
+    /// Begins to set the peer. `may_block` allows to look a name up right here.
+    pub fn begin_connect(
+        &mut self,
+        host: &[u8],
+        service: &[u8],
+        may_block: bool,
+    ) -> Result<Connect> {
         let (family, kind) = (self.socket.family, self.socket.kind());
-        let found = match resolve::resolve(Some(host), service, family, kind, false) {
-            Resolved::Now(answer) => answer?,
-            Resolved::Later(query) => self.look_up(query)?,
+        let lookup = match resolve::resolve(Some(host), service, family, kind, false) {
+            Resolved::Now(answer) => Lookup::known(answer),
+            Resolved::Later(query) if may_block => Lookup::known(query.blocking()),
+            Resolved::Later(query) => query.start()?,
         };
+        self.lookup = Some(Box::new(lookup));
+        Ok(Connect)
+    }
+
+    /// Sets the peer to the first of `found` that works.
+    fn connect_any(&mut self, found: &[SocketAddr]) -> Result<()> {
         let mut last = Error::Resolve(sys::EAI_NONAME);
-        for address in &found {
+        for address in found {
             match self.connect_to(address) {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error,
             }
         }
         Err(last)
-    }
-
-    fn look_up(&mut self, query: Query) -> Result<Vec<SocketAddr>> {
-        match self.socket.limit() {
-            Limit::None | Limit::Now => query.blocking(),
-            limit => drive(&mut LookUp(query.start()?), self, limit),
-        }
     }
 
     fn connect_to(&mut self, address: &SocketAddr) -> Result<()> {
@@ -144,6 +126,7 @@ impl Datagram {
     /// Closes.
     pub fn close(&mut self) {
         self.take();
+        self.lookup = None;
         self.socket.close();
         self.socket.remembered.clear();
     }
@@ -185,9 +168,11 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
     }
 }
 
-struct Send<'a> {
+/// A datagram on its way out.
+#[derive(Clone, Copy)]
+pub struct Send<'a> {
     data: &'a [u8],
-    to: Option<&'a SockAddr>,
+    to: Option<SockAddr>,
     pause: Pause,
 }
 
@@ -196,8 +181,11 @@ impl Operation<Datagram> for Send<'_> {
 
     fn step(&mut self, datagram: &mut Datagram) -> Step<Result<usize>> {
         let fd = datagram.socket.fd();
+        if fd == sys::INVALID {
+            return Step::Done(Err(Error::Refused));
+        }
         loop {
-            let sent = match self.to {
+            let sent = match &self.to {
                 Some(to) => sys::sendto(fd, self.data, to),
                 None => sys::send(fd, self.data),
             };
@@ -210,7 +198,7 @@ impl Operation<Datagram> for Send<'_> {
     }
 
     fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
-        match self.to.map(SockAddr::name) {
+        match self.to.as_ref().map(SockAddr::name) {
             // The descriptor has room; the queue of the receiver has not.
             Some(Name::Unix(_)) => self.pause.interest(),
             _ => Interest::One(datagram.socket.fd(), Direction::Write),
@@ -222,8 +210,13 @@ impl Operation<Datagram> for Send<'_> {
     }
 }
 
-struct Receive {
-    size: usize,
+/// A datagram on its way in, cut to `size` bytes. The result is its sender; the bytes
+/// are [`Datagram::found`], and stay there for the next `receive` unless
+/// [`Datagram::take`] is called, so that none is lost if they cannot be handed over.
+#[derive(Clone, Copy)]
+pub struct Receive {
+    /// The longest datagram wanted.
+    pub size: usize,
 }
 
 impl Operation<Datagram> for Receive {
@@ -231,17 +224,23 @@ impl Operation<Datagram> for Receive {
 
     fn step(&mut self, datagram: &mut Datagram) -> Step<Result<SockAddr>> {
         let fd = datagram.socket.fd();
-        loop {
+        if fd == sys::INVALID {
+            return Step::Done(Err(Error::Closed));
+        }
+        while datagram.from.is_none() {
             let read = datagram
                 .found
                 .fill_whole(self.size, |block| sys::recvfrom(fd, block));
             match read {
+                Some(Ok(from)) => datagram.from = Some(from),
                 Some(Err(sys::EINTR)) => {}
                 Some(Err(sys::EAGAIN)) => return Step::Wait,
-                Some(received) => return Step::Done(received.map_err(Error::for_datagram)),
+                Some(Err(errno)) => return Step::Done(Err(Error::for_datagram(errno))),
                 None => return Step::Done(Err(Error::NoMemory)),
             }
         }
+        datagram.found.truncate(self.size);
+        Step::Done(datagram.from.ok_or(Error::Closed))
     }
 
     fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
@@ -252,23 +251,39 @@ impl Operation<Datagram> for Receive {
         datagram.found.clear();
         Err(why)
     }
+
+    fn refuse(&mut self, _: &mut Datagram, why: Error) -> Result<SockAddr> {
+        Err(why)
+    }
 }
 
-/// A look-up for an object that has nothing else to do meanwhile.
-struct LookUp(Lookup<Vec<SocketAddr>>);
+/// Setting the peer: waits for its addresses, and takes the first that works.
+#[derive(Clone, Copy)]
+pub struct Connect;
 
-impl Operation<Datagram> for LookUp {
-    type Output = Result<Vec<SocketAddr>>;
+impl Operation<Datagram> for Connect {
+    type Output = Result<()>;
 
-    fn step(&mut self, _: &mut Datagram) -> Step<Self::Output> {
-        self.0.take().map_or(Step::Wait, Step::Done)
+    fn step(&mut self, datagram: &mut Datagram) -> Step<Result<()>> {
+        let Some(lookup) = datagram.lookup.as_mut() else {
+            return Step::Done(Err(Error::Closed));
+        };
+        let Some(found) = lookup.take() else {
+            return Step::Wait;
+        };
+        datagram.lookup = None;
+        Step::Done(found.and_then(|found| datagram.connect_any(&found)))
     }
 
-    fn interest<'a>(&'a mut self, _: &'a mut Datagram) -> Interest<'a> {
-        Interest::One(self.0.fd(), Direction::Read)
+    fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
+        match &datagram.lookup {
+            Some(lookup) => Interest::One(lookup.fd(), Direction::Read),
+            None => Interest::Many(&mut [], None),
+        }
     }
 
-    fn give_up(&mut self, _: &mut Datagram, why: Error) -> Self::Output {
+    fn give_up(&mut self, datagram: &mut Datagram, why: Error) -> Result<()> {
+        datagram.lookup = None;
         Err(why)
     }
 }

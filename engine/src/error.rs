@@ -40,6 +40,9 @@ pub enum Error {
     /// A Unix-domain path does not fit into the system's address field.
     PathTooLong,
 
+    /// Another task waits for the same object in the same direction.
+    Busy,
+
     // The process.
     /// The program that embeds us asked all waits to end (see `interrupt`).
     Interrupted,
@@ -79,6 +82,7 @@ impl Error {
             Error::GetOption => "getsockopt failed",
             Error::NoMemory => "out of memory",
             Error::PathTooLong => "path too long",
+            Error::Busy => "busy",
             Error::Interrupted => "interrupted!",
         };
         Text::new(fixed.as_bytes())

@@ -8,7 +8,8 @@
 //! 4. [`buffer`], [`transport`], [`stream`]: a byte on its way up, and down.
 //! 5. [`datagram`], [`unix`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
 //!    of the operations.
-//! 6. [`sys`]: the kernel, and nothing else, with all its differences.
+//! 6. [`event_loop`] and [`timers`]: many operations at once.
+//! 7. [`sys`]: the kernel, and nothing else, with all its differences.
 //!
 //! Nothing here knows Lua, and nothing above [`sys`] makes a system call.
 #![deny(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod datagram;
 pub mod deadline;
 pub mod dns;
 pub mod error;
+pub mod event_loop;
 pub mod interrupt;
 pub mod operation;
 pub mod options;
@@ -28,6 +30,7 @@ pub mod select;
 pub mod socket;
 pub mod stream;
 pub mod sys;
+pub mod timers;
 pub mod transport;
 pub mod unix;
 

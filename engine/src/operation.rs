@@ -39,6 +39,12 @@ pub trait Operation<S: ?Sized> {
     /// The result when waiting ends for the reason `why` ([`Error::Timeout`],
     /// [`Error::Interrupted`], or a failure of the wait itself).
     fn give_up(&mut self, subject: &mut S, why: Error) -> Self::Output;
+
+    /// The result when the operation may not even begin for the reason `why`: what was
+    /// received already belongs to somebody else.
+    fn refuse(&mut self, subject: &mut S, why: Error) -> Self::Output {
+        self.give_up(subject, why)
+    }
 }
 
 /// What to wait for.
@@ -69,6 +75,7 @@ impl Direction {
 }
 
 /// Pauses between tries, for what the kernel has no event for.
+#[derive(Clone, Copy)]
 pub struct Pause(Duration);
 
 impl Pause {
@@ -86,22 +93,33 @@ impl Pause {
 
 /// Drives `op` to its end, waiting in `poll` as long as `limit` allows.
 pub fn drive<S: ?Sized, O: Operation<S>>(op: &mut O, subject: &mut S, limit: Limit) -> O::Output {
+    let first = op.step(subject);
+    go_on(op, subject, limit, first)
+}
+
+/// Drives `op`, of which the last step was `last`, to its end.
+pub fn go_on<S: ?Sized, O: Operation<S>>(
+    op: &mut O,
+    subject: &mut S,
+    limit: Limit,
+    mut last: Step<O::Output>,
+) -> O::Output {
     let mut over = limit.is_now();
     loop {
-        match op.step(subject) {
+        match last {
             Step::Done(output) => return output,
             // Who may not wait wants to know for certain.
-            Step::Drained if limit.is_now() => continue,
-            Step::Drained | Step::Wait => {}
+            Step::Drained if limit.is_now() => {}
+            Step::Drained | Step::Wait if over => return op.give_up(subject, Error::Timeout),
+            Step::Drained | Step::Wait => {
+                // What is ready in vain again and again must not outlast the limit.
+                over = limit.is_over();
+                if let Err(why) = wait(op.interest(subject), limit) {
+                    return op.give_up(subject, why);
+                }
+            }
         }
-        if over {
-            return op.give_up(subject, Error::Timeout);
-        }
-        // What is ready in vain again and again must not outlast the limit.
-        over = limit.is_over();
-        if let Err(why) = wait(op.interest(subject), limit) {
-            return op.give_up(subject, why);
-        }
+        last = op.step(subject);
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::address::Family;
 use crate::deadline::{Limit, Timeouts};
 use crate::error::{Error, Result};
-use crate::operation;
+use crate::event_loop;
+use crate::operation::{self, Direction};
 use crate::options::Remembered;
 use crate::resolve::{self, Resolved};
 use crate::select;
@@ -32,6 +33,8 @@ pub struct Socket {
     pub timeouts: Timeouts,
     /// Options to be set on every descriptor of this object.
     pub remembered: Remembered,
+    /// In which directions an operation is parked in an event loop (see [`Socket::park`]).
+    parked: u8,
     /// Names the descriptor: no two descriptors of a process, in the course of
     /// time, share it. 0 is none.
     serial: u64,
@@ -50,6 +53,7 @@ impl Socket {
             bound: false,
             timeouts: Timeouts::NONE,
             remembered: Remembered::new(),
+            parked: 0,
             serial: 0,
         }
     }
@@ -64,6 +68,22 @@ impl Socket {
     #[inline]
     pub fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Whether an operation is parked in `direction`, so that no other may begin.
+    #[inline]
+    pub fn is_parked(&self, direction: Direction) -> bool {
+        self.parked & (1 << direction as u8) != 0
+    }
+
+    /// Notes that an operation in `direction` is parked, or is not any more.
+    pub fn park(&mut self, direction: Direction, parked: bool) {
+        let bit = 1 << direction as u8;
+        self.parked = if parked {
+            self.parked | bit
+        } else {
+            self.parked & !bit
+        };
     }
 
     /// `SOCK_*`.
@@ -113,7 +133,7 @@ impl Socket {
         let number = match self.fd {
             sys::INVALID => fd,
             number => {
-                select::forget(number);
+                closing(number);
                 sys::move_fd(fd, number).map_err(Error::Os)?;
                 number
             }
@@ -150,7 +170,7 @@ impl Socket {
     /// Closes the descriptor; does nothing if there is none.
     pub fn close(&mut self) {
         if self.fd != sys::INVALID {
-            select::forget(self.fd);
+            closing(self.fd);
             sys::close(self.fd);
         }
         self.fd = sys::INVALID;
@@ -219,6 +239,13 @@ impl Socket {
     pub fn peer(&self) -> Result<SockAddr> {
         sys::getpeername(self.fd).map_err(Error::Os)
     }
+}
+
+/// Tells those who keep something about descriptors that the open file of `fd` goes away.
+#[inline]
+fn closing(fd: Fd) {
+    select::forget(fd);
+    event_loop::closing(fd);
 }
 
 impl Drop for Socket {

@@ -139,21 +139,10 @@ impl Stream {
         self.receive_bounded(pattern, usize::MAX)
     }
 
-    /// As [`Stream::receive`], but a line of more than `most` bytes is an error, after
-    /// which nothing is taken, and of what is available no more is given out.
+    /// As [`Stream::receive`], within the bound of [`Receive::bounded`].
     pub fn receive_bounded(&mut self, pattern: Pattern, most: usize) -> Received {
-        if let Some(error) = self.unusable() {
-            return Received {
-                error: Some(error),
-                ..Received::EMPTY
-            };
-        }
-        let mut op = Receive::bounded(pattern, most);
-        if let Some(received) = op.from_buffer(self) {
-            return received;
-        }
         let limit = self.socket.limit();
-        drive(&mut op, self, limit)
+        drive(&mut Receive::bounded(pattern, most), self, limit)
     }
 
     /// Takes away what [`Stream::receive`] found.
@@ -195,14 +184,8 @@ impl Stream {
     /// Sends `data`, waiting as long as the timeouts allow whenever the system
     /// takes no more.
     pub fn send(&mut self, data: &[u8]) -> Sent {
-        if let Some(error) = self.unusable() {
-            return Sent {
-                count: 0,
-                error: Some(error),
-            };
-        }
         let limit = self.socket.limit();
-        drive(&mut Send { data, count: 0 }, self, limit)
+        drive(&mut Send::new(data), self, limit)
     }
 
     /// Waits for a connection to the listening socket. It is fetched with
@@ -255,17 +238,26 @@ impl Stream {
         !self.buffer.is_empty()
     }
 
-    /// Why neither `receive` nor `send` can work, if so: closed here, or a connect
-    /// under way that has failed or does not finish in time.
+    /// What must come before bytes can flow: a connect under way. `Done` with the reason
+    /// if they never will: closed here, or the connect failed.
     #[inline]
-    fn unusable(&mut self) -> Option<Error> {
+    fn usable(&mut self) -> Step<Result<()>> {
         if self.socket.fd() == sys::INVALID {
-            return Some(Error::Closed);
+            return Step::Done(Err(Error::Closed));
         }
         if self.connect.is_some() {
-            self.finish_connect().err()
+            self.finish_connect()
         } else {
-            None
+            Step::Done(Ok(()))
+        }
+    }
+
+    /// What to wait for in `direction`, or until it can be waited for.
+    fn waits_for(&mut self, direction: Direction) -> Interest<'_> {
+        let (fd, wants) = (self.socket.fd(), self.transport.wants(direction));
+        match self.connect.as_mut() {
+            Some(connect) => connect.interest(),
+            None => Interest::One(fd, wants),
         }
     }
 }
@@ -283,6 +275,7 @@ impl Drop for Stream {
 }
 
 /// `receive` under way. What has come lies in the stream's buffer.
+#[derive(Clone, Copy)]
 pub struct Receive {
     pattern: Pattern,
     /// Bytes of the longest line, and of the most that is taken of what is available.
@@ -297,7 +290,8 @@ impl Receive {
         Receive::bounded(pattern, usize::MAX)
     }
 
-    /// Begins the same within the bound of [`Stream::receive_bounded`].
+    /// Begins the same within a bound: a line of more than `most` bytes is an error, after
+    /// which nothing is taken, and of what is available no more is given out.
     pub fn bounded(pattern: Pattern, most: usize) -> Receive {
         Receive {
             pattern,
@@ -391,7 +385,13 @@ impl Receive {
 impl Operation<Stream> for Receive {
     type Output = Received;
 
+    #[inline]
     fn step(&mut self, stream: &mut Stream) -> Step<Received> {
+        match stream.usable() {
+            Step::Done(Ok(())) => {}
+            Step::Done(Err(error)) => return Step::Done(self.refuse(stream, error)),
+            _ => return Step::Wait,
+        }
         loop {
             if let Some(received) = self.from_buffer(stream) {
                 return Step::Done(received);
@@ -412,11 +412,18 @@ impl Operation<Stream> for Receive {
     }
 
     fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
-        Interest::One(stream.socket.fd(), stream.transport.wants(Direction::Read))
+        stream.waits_for(Direction::Read)
     }
 
     fn give_up(&mut self, stream: &mut Stream, why: Error) -> Received {
         self.partial(stream, Some(why))
+    }
+
+    fn refuse(&mut self, _: &mut Stream, why: Error) -> Received {
+        Received {
+            error: Some(why),
+            ..Received::EMPTY
+        }
     }
 }
 
@@ -485,16 +492,30 @@ fn zero_bytes(stream: &mut Stream) -> Received {
 }
 
 /// `send` under way.
-struct Send<'a> {
+#[derive(Clone, Copy)]
+pub struct Send<'a> {
     data: &'a [u8],
     count: usize,
+}
+
+impl<'a> Send<'a> {
+    /// Begins to send `data`.
+    pub fn new(data: &'a [u8]) -> Send<'a> {
+        Send { data, count: 0 }
+    }
 }
 
 impl Operation<Stream> for Send<'_> {
     type Output = Sent;
 
+    #[inline]
     fn step(&mut self, stream: &mut Stream) -> Step<Sent> {
         let done = |count, error| Step::Done(Sent { count, error });
+        match stream.usable() {
+            Step::Done(Ok(())) => {}
+            Step::Done(Err(error)) => return done(0, Some(error)),
+            _ => return Step::Wait,
+        }
         while self.count < self.data.len() {
             match stream
                 .transport
@@ -513,7 +534,7 @@ impl Operation<Stream> for Send<'_> {
     }
 
     fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
-        Interest::One(stream.socket.fd(), stream.transport.wants(Direction::Write))
+        stream.waits_for(Direction::Write)
     }
 
     fn give_up(&mut self, _: &mut Stream, why: Error) -> Sent {
@@ -525,7 +546,8 @@ impl Operation<Stream> for Send<'_> {
 }
 
 /// `accept` under way.
-struct Accept;
+#[derive(Clone, Copy)]
+pub struct Accept;
 
 impl Operation<Stream> for Accept {
     type Output = Result<()>;

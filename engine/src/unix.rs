@@ -1,9 +1,10 @@
 //! Unix-domain sockets: paths in place of hosts and ports.
 
 use crate::address::Family;
+use crate::connect::Progress;
 use crate::datagram::Datagram;
 use crate::error::{Error, Result};
-use crate::operation::{Interest, Operation, Pause, Step, drive};
+use crate::operation::{Interest, Operation, Pause, Step};
 use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::sys::{self, SockAddr};
@@ -31,29 +32,16 @@ pub fn bind(socket: &mut Socket, path: &SockAddr) -> Result<()> {
     Ok(())
 }
 
-/// Connects to the listener at `path`, waiting as long as the timeouts allow while its
-/// queue is full. A failure other than a bad path closes the object.
-pub fn connect(stream: &mut Stream, path: &[u8]) -> Result<()> {
+/// Begins to connect to the listener at `path`.
+pub fn begin_connect(stream: &Stream, path: &[u8]) -> Result<Connect> {
     let to = address(path)?;
     if stream.socket.fd() == sys::INVALID {
         return Err(Error::Closed);
     }
-    let limit = stream.socket.limit();
-    let connected = drive(
-        &mut Connect {
-            to,
-            pause: Pause::FIRST,
-        },
-        stream,
-        limit,
-    );
-    match connected {
-        Ok(()) => stream.progress = crate::connect::Progress::Connected,
-        // An object that only ran out of time may try again.
-        Err(Error::Timeout) => {}
-        Err(_) => stream.close(),
-    }
-    connected
+    Ok(Connect {
+        to,
+        pause: Pause::FIRST,
+    })
 }
 
 /// Sets the peer of a datagram object. A failure other than a bad path closes it.
@@ -67,8 +55,10 @@ pub fn connect_datagram(datagram: &mut Datagram, path: &[u8]) -> Result<()> {
 }
 
 /// A connect under way. The system tells a full queue by `EAGAIN` and has no event for
-/// room in it.
-struct Connect {
+/// room in it. A failure of the system closes the object; one that only ran out of time
+/// may try again.
+#[derive(Clone, Copy)]
+pub struct Connect {
     to: SockAddr,
     pause: Pause,
 }
@@ -77,9 +67,19 @@ impl Operation<Stream> for Connect {
     type Output = Result<()>;
 
     fn step(&mut self, stream: &mut Stream) -> Step<Result<()>> {
+        if stream.socket.fd() == sys::INVALID {
+            return Step::Done(Err(Error::Closed));
+        }
         match sys::connect(stream.socket.fd(), &self.to) {
+            Ok(()) => {
+                stream.progress = Progress::Connected;
+                Step::Done(Ok(()))
+            }
             Err(sys::EAGAIN) => Step::Wait,
-            connected => Step::Done(connected.map_err(Error::from_errno)),
+            Err(errno) => {
+                stream.close();
+                Step::Done(Err(Error::from_errno(errno)))
+            }
         }
     }
 

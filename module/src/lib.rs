@@ -51,6 +51,7 @@ export! {
     luaopen_socket_smtp_random = socket_smtp_random,
     luaopen_socket_starttls = socket_starttls,
     luaopen_socket_tp = socket_tp,
+    luaopen_socket_task = socket_task,
     luaopen_socket_unix = socket_unix,
     luaopen_socket_url = socket_url,
 }

@@ -9,9 +9,46 @@ local new, is = primitives.new, primitives.is
 
 local M = {}
 
+-- In a task, cancellation ends a protected function by an error that no `try` has thrown.
+-- So that its finalizers run all the same, the task notes them.
+local running_task, is_cancellation
+
+--- Tells how to find the running task (a table), and what cancels one.
+function M.attach(find, recognise)
+  running_task, is_cancellation = find, recognise
+end
+
+local function note(finalizer)
+  local task = running_task()
+  if not task then return end
+  local noted = task.finalizers or {}
+  task.finalizers = noted
+  noted[#noted + 1] = finalizer
+end
+
+-- How many finalizers are noted; false outside of tasks.
+local function marked()
+  local task = running_task()
+  return task and (task.finalizers and #task.finalizers or 0) or false
+end
+
+-- Forgets the finalizers noted since; runs them, last first, after a cancellation.
+local function forget(mark, ok, thrown)
+  local task = running_task()
+  local noted = task and task.finalizers
+  if not noted then return end
+  local run = not ok and is_cancellation(thrown)
+  for i = #noted, mark + 1, -1 do
+    local finalizer = noted[i]
+    noted[i] = nil
+    if run then pcall(finalizer) end
+  end
+end
+
 --- Makes a `try`: it returns its arguments if the first is true; otherwise it calls
 -- `finalizer` (if any) without arguments and throws the second as an exception.
 function M.newtry(finalizer)
+  if finalizer ~= nil and running_task then note(finalizer) end
   return function(...)
     local ok, payload = ...
     if ok then return ... end
@@ -20,8 +57,10 @@ function M.newtry(finalizer)
   end
 end
 
--- What a protected call comes to, from what `pcall` says of it.
-local function outcome(ok, ...)
+-- What a protected call comes to, from what `pcall` says of it. `mark` tells which
+-- finalizers were there before.
+local function outcome(mark, ok, ...)
+  if mark then forget(mark, ok, ...) end
   if ok then return ... end
   local thrown = ...
   if is(thrown) then return nil, thrown[1] end
@@ -31,24 +70,26 @@ end
 -- Where a coroutine can yield through `pcall`: everywhere but in PUC Lua 5.1.
 local function protect(f)
   return function(...)
-    return outcome(pcall(f, ...))
+    return outcome(running_task and marked(), pcall(f, ...))
   end
 end
 
 -- Elsewhere the function runs in a coroutine of its own, and whatever it yields is
 -- passed on.
-local function pass(co, ok, ...)
+local function pass(co, mark, ok, ...)
   if ok and status(co) == "suspended" then
-    return pass(co, resume(co, yield(...)))
+    return pass(co, mark, resume(co, yield(...)))
   end
-  return outcome(ok, ...)
+  return outcome(mark, ok, ...)
 end
 
 local function protect_by_coroutine(f)
   return function(...)
-    if not running() then return outcome(pcall(f, ...)) end
+    local mark = running_task and marked()
+    -- Tasks can wait anywhere.
+    if mark or not running() then return outcome(mark, pcall(f, ...)) end
     local co = create(function(...) return f(...) end)
-    return pass(co, resume(co, ...))
+    return pass(co, mark, resume(co, ...))
   end
 end
 

@@ -1,0 +1,124 @@
+//! Driving an operation for an entry: at once, blocking, or parked in a scheduler.
+//!
+//! Every entry that can wait ends with [`run`], which goes on with the operation in
+//! the way that the caller's situation asks for, and pushes the results.
+
+use std::ffi::c_int;
+
+use luasocket_engine::deadline::Limit;
+use luasocket_engine::error::Error;
+use luasocket_engine::operation::{self, Direction, Operation, Step};
+use luasocket_engine::socket::Socket;
+use mlua_sys::lua_State;
+
+use crate::boundary::guard;
+use crate::task::{self, Job};
+
+/// What an operation works on.
+pub trait Subject {
+    /// Its socket, if it has one of its own.
+    fn socket(&mut self) -> Option<&mut Socket>;
+
+    /// A descriptor that it may be using is being closed.
+    fn closing(&mut self, _: i32) {}
+}
+
+/// Pushes the results of an operation; may raise.
+pub type Finish<S, T, C> =
+    unsafe fn(l: *mut lua_State, subject: *mut S, output: T, context: C) -> c_int;
+
+/// An operation, and how it is to be treated.
+pub struct Run<S, O: Operation<S>, C> {
+    /// What it works on; Lua owns it and keeps it as long as the call lasts.
+    pub subject: *mut S,
+    /// The operation.
+    pub op: O,
+    /// In which direction no other may be under way at the same time.
+    pub direction: Option<Direction>,
+    /// How long it may take.
+    pub limit: fn(&mut S) -> Limit,
+    /// What pushes the results.
+    pub finish: Finish<S, O::Output, C>,
+    /// For `finish`.
+    pub context: C,
+}
+
+/// The limit of a subject with a socket.
+pub fn limit_of<S: Subject>(subject: &mut S) -> Limit {
+    subject
+        .socket()
+        .map_or(Limit::None, |socket| socket.limit())
+}
+
+/// Drives an operation to its end and pushes its results; or yields, as the last act of
+/// the entry.
+///
+/// # Safety
+///
+/// `l` is an entry's state, whose last act this is. The subject, and what the operation
+/// and the context point at, are arguments of the entry or anchored by them.
+#[inline]
+pub unsafe fn run<S, O, C>(l: *mut lua_State, run: Run<S, O, C>) -> c_int
+where
+    S: Subject + 'static,
+    O: Operation<S> + Copy + 'static,
+    O::Output: Copy + 'static,
+    C: Copy + 'static,
+{
+    let Run {
+        subject,
+        mut op,
+        direction,
+        limit,
+        finish,
+        context,
+    } = run;
+    // SAFETY: as the contract says; nothing in the closures uses Lua.
+    unsafe {
+        let first = guard(l, || {
+            if let (Some(direction), Some(socket)) = (direction, (*subject).socket())
+                && socket.is_parked(direction)
+            {
+                return First::Done(op.refuse(&mut *subject, Error::Busy));
+            }
+            match op.step(&mut *subject) {
+                Step::Done(output) => First::Done(output),
+                Step::Drained => First::Wait {
+                    limit: limit(&mut *subject),
+                    sure: false,
+                },
+                Step::Wait => First::Wait {
+                    limit: limit(&mut *subject),
+                    sure: true,
+                },
+            }
+        });
+        let output = match first {
+            First::Done(output) if !task::budget_is_spent() => output,
+            First::Done(output) => match task::current(l) {
+                Some(scheduler) => {
+                    let job = Job::done(subject, op, finish, context, output);
+                    return task::requeue(l, scheduler, job);
+                }
+                None => output,
+            },
+            First::Wait { limit, sure } => match task::current(l) {
+                Some(scheduler) if !limit.is_now() => {
+                    let job = Job::new(subject, op, direction, finish, context);
+                    return task::park(l, scheduler, job, limit);
+                }
+                _ => guard(l, || {
+                    let last = if sure { Step::Wait } else { Step::Drained };
+                    operation::go_on(&mut op, &mut *subject, limit, last)
+                }),
+            },
+        };
+        finish(l, subject, output, context)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum First<T> {
+    Done(T),
+    Wait { limit: Limit, sure: bool },
+}

@@ -1,0 +1,224 @@
+//! A parked operation, with what it needs to push its results later.
+
+use std::ffi::c_int;
+
+use luasocket_engine::error::Error;
+use luasocket_engine::event_loop::Parked;
+use luasocket_engine::operation::{Direction, Interest, Operation, Step};
+use luasocket_engine::sys::Fd;
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use crate::drive::{Finish, Subject};
+use crate::stack;
+
+/// What a task waits for.
+pub enum Job {
+    /// An operation.
+    Operation(Box<dyn Typed>),
+    /// To be woken by another task.
+    Signal {
+        /// Whether it was.
+        woken: bool,
+    },
+}
+
+impl Job {
+    /// An operation that waits, and occupies its subject in `direction`.
+    pub fn new<S, O, C>(
+        subject: *mut S,
+        op: O,
+        direction: Option<Direction>,
+        finish: Finish<S, O::Output, C>,
+        context: C,
+    ) -> Job
+    where
+        S: Subject + 'static,
+        O: Operation<S> + 'static,
+        O::Output: Copy + 'static,
+        C: Copy + 'static,
+    {
+        let kept = Kept {
+            subject,
+            op,
+            direction,
+            finish,
+            context,
+            output: None,
+        };
+        Job::Operation(Box::new(kept))
+    }
+
+    /// An operation that is done, of which the results wait to be pushed.
+    pub fn done<S, O, C>(
+        subject: *mut S,
+        op: O,
+        finish: Finish<S, O::Output, C>,
+        context: C,
+        output: O::Output,
+    ) -> Job
+    where
+        S: Subject + 'static,
+        O: Operation<S> + 'static,
+        O::Output: Copy + 'static,
+        C: Copy + 'static,
+    {
+        let output = Some(output);
+        let kept = Kept {
+            subject,
+            op,
+            direction: None,
+            finish,
+            context,
+            output,
+        };
+        Job::Operation(Box::new(kept))
+    }
+
+    /// Notes that its subject is occupied, or is not any more.
+    pub fn occupy(&mut self, occupied: bool) {
+        if let Job::Operation(kept) = self {
+            kept.occupy(occupied);
+        }
+    }
+
+    /// Pushes the results; may raise. Uses as many slots as an entry has.
+    ///
+    /// # Safety
+    ///
+    /// `l` is in protected mode, and what the operation works on is still alive.
+    pub unsafe fn push(&mut self, l: *mut lua_State) -> c_int {
+        // SAFETY: as the contract says.
+        unsafe {
+            match self {
+                Job::Operation(kept) => kept.push(l),
+                Job::Signal { woken: true } => {
+                    lua::lua_pushboolean(l, 1);
+                    1
+                }
+                Job::Signal { woken: false } => stack::fail(l, Error::Timeout),
+            }
+        }
+    }
+}
+
+impl Parked for Job {
+    fn step(&mut self) -> bool {
+        match self {
+            Job::Operation(kept) => kept.step(),
+            Job::Signal { woken } => *woken,
+        }
+    }
+
+    fn interest(&mut self) -> (Interest<'_>, u64) {
+        match self {
+            Job::Operation(kept) => kept.interest(),
+            Job::Signal { .. } => (Interest::Many(&mut [], None), 0),
+        }
+    }
+
+    fn give_up(&mut self, why: Error) {
+        if let Job::Operation(kept) = self {
+            kept.give_up(why);
+        }
+    }
+
+    fn closing(&mut self, fd: Fd) {
+        if let Job::Operation(kept) = self {
+            kept.closing(fd);
+        }
+    }
+}
+
+/// An operation of any type.
+pub trait Typed {
+    /// See [`Parked::step`].
+    fn step(&mut self) -> bool;
+    /// See [`Parked::interest`].
+    fn interest(&mut self) -> (Interest<'_>, u64);
+    /// See [`Parked::give_up`].
+    fn give_up(&mut self, why: Error);
+    /// See [`Parked::closing`].
+    fn closing(&mut self, fd: Fd);
+    /// See [`Job::occupy`].
+    fn occupy(&mut self, occupied: bool);
+    /// See [`Job::push`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    unsafe fn push(&mut self, l: *mut lua_State) -> c_int;
+}
+
+struct Kept<S, O: Operation<S>, C> {
+    /// Invariant: Lua owns it, and the stack of the waiting task keeps it.
+    subject: *mut S,
+    op: O,
+    direction: Option<Direction>,
+    finish: Finish<S, O::Output, C>,
+    context: C,
+    output: Option<O::Output>,
+}
+
+impl<S, O, C> Typed for Kept<S, O, C>
+where
+    S: Subject,
+    O: Operation<S>,
+    O::Output: Copy,
+    C: Copy,
+{
+    fn step(&mut self) -> bool {
+        while self.output.is_none() {
+            // SAFETY: the invariant of `subject`; the loop runs no Lua code meanwhile.
+            match self.op.step(unsafe { &mut *self.subject }) {
+                Step::Done(output) => self.output = Some(output),
+                // An edge comes once: only when the kernel has said that there is nothing
+                // will it tell when there is something.
+                Step::Drained => {}
+                Step::Wait => return false,
+            }
+        }
+        true
+    }
+
+    fn interest(&mut self) -> (Interest<'_>, u64) {
+        // SAFETY: as in `step`.
+        let subject = unsafe { &mut *self.subject };
+        let own = subject
+            .socket()
+            .map(|socket| (socket.fd(), socket.serial()));
+        let interest = self.op.interest(subject);
+        let serial = match (&interest, own) {
+            (Interest::One(fd, _), Some((own, serial))) if *fd == own => serial,
+            _ => 0,
+        };
+        (interest, serial)
+    }
+
+    fn give_up(&mut self, why: Error) {
+        // SAFETY: as in `step`.
+        self.output = Some(self.op.give_up(unsafe { &mut *self.subject }, why));
+    }
+
+    fn closing(&mut self, fd: Fd) {
+        // SAFETY: as in `step`.
+        unsafe { (*self.subject).closing(fd) };
+    }
+
+    fn occupy(&mut self, occupied: bool) {
+        // SAFETY: as in `step`.
+        let socket = unsafe { (*self.subject).socket() };
+        if let (Some(direction), Some(socket)) = (self.direction, socket) {
+            socket.park(direction, occupied);
+        }
+    }
+
+    unsafe fn push(&mut self, l: *mut lua_State) -> c_int {
+        match self.output {
+            // SAFETY: as the contract says.
+            Some(output) => unsafe { (self.finish)(l, self.subject, output, self.context) },
+            // Not pushed unless it is done.
+            None => 0,
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! `socket.task`: many tasks at once, in code that looks as if it waited.
+//!
+//! [`scheduler`] holds the tasks and the loop, [`job`] what they wait for, [`suspend`] how
+//! an entry is left and continued, [`fibers`] what to do where it cannot be. What tasks
+//! are to each other (joining, groups, channels) is written in Lua, over the primitives
+//! below.
+
+mod fibers;
+mod job;
+mod scheduler;
+mod suspend;
+
+use std::ffi::{CStr, c_int, c_void};
+use std::time::{Duration, Instant};
+
+use luasocket_engine::deadline::{Limit, bound};
+use luasocket_engine::error::Error;
+use luasocket_engine::operation::{Interest, Operation, Step};
+use luasocket_engine::socket::Socket;
+use luasocket_engine::sys;
+use luasocket_engine::timers::Waiter;
+use mlua_sys as lua;
+use mlua_sys::{lua_CFunction, lua_State};
+
+use crate::boundary::guard;
+use crate::drive::{self, Run, Subject};
+use crate::embed::lua_module;
+use crate::object::{self, Body, Class, Kind, Object, Tag};
+use crate::stack;
+
+pub use job::Job;
+use scheduler::Scheduler;
+pub use scheduler::{budget_is_spent, current, go_on, park, requeue};
+
+lua_module!(
+    /// What tasks are to each other.
+    open_lua, "socket/task.lua"
+);
+
+/// The scheduler of a Lua state, as an object, so that Lua collects it.
+struct Place;
+
+static PLACE: Tag = Tag::new([c"task{scheduler}", c"", c""], &[]);
+
+impl Kind for Place {
+    type Body = Option<Scheduler>;
+    const TAG: &'static Tag = &PLACE;
+    const ANY: Class = Class::new(1, c"task{scheduler} expected");
+}
+
+impl Body for Option<Scheduler> {
+    fn finalize(&mut self) {
+        *self = None;
+    }
+}
+
+/// The scheduler that is upvalue 1 of the running function.
+unsafe fn scheduler(l: *mut lua_State) -> *mut Scheduler {
+    // SAFETY: called by an entry with that upvalue.
+    unsafe {
+        let place =
+            lua::lua_touserdata(l, lua::lua_upvalueindex(1)).cast::<Object<Option<Scheduler>>>();
+        match &mut (*place).body {
+            Some(scheduler) => scheduler,
+            None => {
+                lua::luaL_error(l, c"the scheduler was closed".as_ptr());
+                unreachable!("luaL_error does not return")
+            }
+        }
+    }
+}
+
+// Every function below is an entry (see `boundary.rs`).
+
+/// `start(handle, f, ...)`: number of a new task that will call `f(...)`.
+unsafe extern "C-unwind" fn start(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let scheduler = scheduler(l);
+        lua::luaL_checktype(l, 1, lua::LUA_TTABLE);
+        let arguments = lua::lua_gettop(l) - 2;
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles().into());
+        let thread = lua::lua_newthread(l);
+        // The handle keeps the thread, the table keeps the handle.
+        lua::lua_setfield(l, 1, c"thread".as_ptr());
+        let key = lua::lua_Integer::from((*scheduler).next_id()) + 1;
+        lua::lua_pushvalue(l, 1);
+        lua::lua_rawseti(l, -2, key);
+        lua::lua_pop(l, 1);
+        if lua::lua_checkstack(thread, arguments + 8) == 0 {
+            return lua::luaL_error(l, c"too many arguments".as_ptr());
+        }
+        lua::lua_xmove(l, thread, arguments + 1);
+        let id = guard(l, || (*scheduler).add(thread, arguments));
+        lua::lua_pushinteger(l, id.into());
+    }
+    1
+}
+
+unsafe fn check_task(l: *mut lua_State, arg: c_int) -> Waiter {
+    // SAFETY: called by an entry.
+    unsafe { lua::luaL_checknumber(l, arg) as Waiter }
+}
+
+/// `current()`: the handle of the running task, or nothing.
+unsafe extern "C-unwind" fn current_handle(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let Some(scheduler) = current(l) else {
+            return 0;
+        };
+        let Some(id) = (*scheduler).current() else {
+            return 0;
+        };
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles().into());
+        lua::lua_rawgeti(l, -1, lua::lua_Integer::from(id) + 1);
+    }
+    1
+}
+
+/// `wait([seconds [, shielded]])`: waits to be woken: `true`, or `nil, "timeout"`. A shielded
+/// wait is not ended by an error.
+unsafe extern "C-unwind" fn wait(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let limit = match lua::lua_isnoneornil(l, 1) {
+            0 => Limit::after(lua::luaL_checknumber(l, 1).max(0.0)),
+            _ => Limit::None,
+        };
+        match current(l) {
+            None => lua::luaL_error(l, c"not in a task".as_ptr()),
+            Some(_) if limit.is_now() => stack::fail(l, Error::Timeout),
+            Some(scheduler) => {
+                (*scheduler).shield(lua::lua_toboolean(l, 2) != 0);
+                park(l, scheduler, Job::Signal { woken: false }, limit)
+            }
+        }
+    }
+}
+
+/// `yield()`: lets other tasks run.
+unsafe extern "C-unwind" fn yield_(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        match current(l) {
+            None => 0,
+            Some(scheduler) => requeue(l, scheduler, Job::Signal { woken: true }),
+        }
+    }
+}
+
+/// `wake(task)`: whether the task waited to be woken.
+unsafe extern "C-unwind" fn wake(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let (scheduler, id) = (scheduler(l), check_task(l, 1));
+        let woken = guard(l, || (*scheduler).wake(id));
+        lua::lua_pushboolean(l, woken.into());
+    }
+    1
+}
+
+/// `interrupt(task [, sticky])`: raises what is in field `raise` of its handle, where it
+/// waits; sticky: and at every further wait.
+unsafe extern "C-unwind" fn interrupt(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let (scheduler, id) = (scheduler(l), check_task(l, 1));
+        let sticky = lua::lua_toboolean(l, 2) != 0;
+        guard(l, || (*scheduler).interrupt(id, sticky));
+    }
+    0
+}
+
+/// `calm(task)`: takes back an interruption that was not raised yet, unless it is sticky.
+unsafe extern "C-unwind" fn calm(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { (*scheduler(l)).calm(check_task(l, 1)) };
+    0
+}
+
+/// `waits(task)`: whether it waits.
+unsafe extern "C-unwind" fn waits(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let waits = (*scheduler(l)).waits(check_task(l, 1));
+        lua::lua_pushboolean(l, waits.into());
+    }
+    1
+}
+
+/// `sleep(seconds)`: as `socket.sleep`, letting other tasks run.
+pub unsafe extern "C-unwind" fn sleep(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let seconds = lua::luaL_checknumber(l, 1);
+        if !(seconds > 0.0) {
+            return 0;
+        }
+        let subject = Time::push(l, -1.0);
+        let op = Sleep(Instant::now() + Duration::from_secs_f64(seconds.min(2_147_483_647.0)));
+        let (direction, limit) = (None, time_limit as fn(&mut Time) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish: push_slept,
+                context: (),
+            },
+        )
+    }
+}
+
+/// Sleeping until an instant.
+#[derive(Clone, Copy)]
+struct Sleep(Instant);
+
+impl Operation<Time> for Sleep {
+    type Output = Result<(), Error>;
+
+    fn step(&mut self, _: &mut Time) -> Step<Self::Output> {
+        if self.0 <= Instant::now() {
+            Step::Done(Ok(()))
+        } else {
+            Step::Wait
+        }
+    }
+
+    fn interest<'a>(&'a mut self, _: &'a mut Time) -> Interest<'a> {
+        Interest::Many(&mut [], Some(self.0))
+    }
+
+    fn give_up(&mut self, _: &mut Time, why: Error) -> Self::Output {
+        Err(why)
+    }
+}
+
+unsafe fn push_slept(l: *mut lua_State, _: *mut Time, slept: Result<(), Error>, (): ()) -> c_int {
+    // SAFETY: called by an entry.
+    unsafe {
+        if let Err(error @ Error::Interrupted) = slept {
+            stack::push_error(l, error);
+        }
+    }
+    0
+}
+
+/// `deadline([seconds])`: sets when all waits of the running task end, and returns the
+/// former one; both in the time of `now`. Without argument there is none.
+unsafe extern "C-unwind" fn deadline(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let scheduler = scheduler(l);
+        let until = match lua::lua_isnoneornil(l, 1) {
+            0 => {
+                let after = bound(lua::luaL_checknumber(l, 1).max(0.0));
+                after.and_then(|after| epoch().checked_add(after))
+            }
+            _ => None,
+        };
+        match (*scheduler).set_until(until) {
+            Some(former) => {
+                let former = former.saturating_duration_since(epoch()).as_secs_f64();
+                lua::lua_pushnumber(l, former);
+            }
+            None => lua::lua_pushnil(l),
+        }
+    }
+    1
+}
+
+/// The origin of `now`: when this was first asked for.
+fn epoch() -> Instant {
+    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// `now()`: seconds of a clock that only goes forward.
+unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { lua::lua_pushnumber(l, epoch().elapsed().as_secs_f64()) };
+    1
+}
+
+/// `run()`: runs until no task is left that could ever go on; how many are left. Raises
+/// `interrupted!`.
+unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        if scheduler::is_running() {
+            return lua::luaL_error(l, c"tasks are running already".as_ptr());
+        }
+        let scheduler = scheduler(l);
+        push_ran(l, scheduler, scheduler::run_all(l, scheduler))
+    }
+}
+
+/// `turn([seconds])`: runs what is ready, waiting for it at most that long; how many tasks
+/// are left.
+unsafe extern "C-unwind" fn turn(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        if scheduler::is_running() {
+            return lua::luaL_error(l, c"tasks are running already".as_ptr());
+        }
+        let wait = match lua::lua_isnoneornil(l, 1) {
+            0 => bound(lua::luaL_checknumber(l, 1).max(0.0)),
+            _ => None,
+        };
+        let scheduler = scheduler(l);
+        push_ran(l, scheduler, scheduler::run_turn(l, scheduler, wait))
+    }
+}
+
+unsafe fn push_ran(
+    l: *mut lua_State,
+    scheduler: *mut Scheduler,
+    ran: luasocket_engine::Result<()>,
+) -> c_int {
+    // SAFETY: called by an entry.
+    unsafe {
+        if let Err(error) = ran {
+            stack::push_error(l, error);
+            lua::lua_error(l);
+        }
+        lua::lua_pushinteger(l, (*scheduler).counts()[0] as _);
+    }
+    1
+}
+
+/// `stop()`: has `run` return.
+unsafe extern "C-unwind" fn stop(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { (*scheduler(l)).stop() };
+    0
+}
+
+/// `getfd()`: the descriptor of the event loop.
+unsafe extern "C-unwind" fn getfd(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { lua::lua_pushinteger(l, (*scheduler(l)).fd().into()) };
+    1
+}
+
+/// `counts()`: tasks, ready tasks, deadlines, native stacks.
+unsafe extern "C-unwind" fn counts(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        for count in (*scheduler(l)).counts() {
+            lua::lua_pushinteger(l, count as _);
+        }
+    }
+    4
+}
+
+/// `ready(fd, events [, seconds])`: waits until the descriptor is ready for one of the
+/// events, `"r"`, `"w"` or `"rw"`: `true`, or `nil, "timeout"`. Works outside of tasks, too.
+unsafe extern "C-unwind" fn ready(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let fd = stack::check_int(l, 1);
+        let events = match stack::check_bytes(l, 2).get() {
+            b"r" => sys::POLLIN,
+            b"w" => sys::POLLOUT,
+            b"rw" => sys::POLLIN | sys::POLLOUT,
+            _ => stack::arg_error(l, 2, c"'r', 'w' or 'rw' expected"),
+        };
+        let seconds = lua::luaL_optnumber(l, 3, -1.0);
+        let op = Ready(sys::PollFd::new(fd, events));
+        let subject = Time::push(l, seconds);
+        let (direction, limit) = (None, time_limit as fn(&mut Time) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish: push_ready,
+                context: (),
+            },
+        )
+    }
+}
+
+/// A subject that is nothing but a limit.
+pub struct Time(Limit);
+
+impl Subject for Time {
+    fn socket(&mut self) -> Option<&mut Socket> {
+        None
+    }
+}
+
+impl Time {
+    /// Pushes a place for a limit of `seconds`, negative for none.
+    pub unsafe fn push(l: *mut lua_State, seconds: f64) -> *mut Time {
+        // SAFETY: called by an entry; the place holds nothing that must be dropped.
+        unsafe {
+            let time = stack::new_userdata::<Time>(l);
+            time.write(Time(Limit::after(seconds)));
+            time
+        }
+    }
+}
+
+/// The limit that a subject of time is.
+pub fn time_limit(time: &mut Time) -> Limit {
+    time.0
+}
+
+/// Waiting for a descriptor of the program's own.
+#[derive(Clone, Copy)]
+struct Ready(sys::PollFd);
+
+impl Operation<Time> for Ready {
+    type Output = Result<(), Error>;
+
+    fn step(&mut self, _: &mut Time) -> Step<Self::Output> {
+        match sys::poll(std::slice::from_mut(&mut self.0), Some(Duration::ZERO)) {
+            Ok(0) | Err(sys::EINTR) => Step::Wait,
+            Ok(_) if self.0.revents() & sys::POLLNVAL != 0 => {
+                Step::Done(Err(Error::Os(sys::EBADF)))
+            }
+            Ok(_) => Step::Done(Ok(())),
+            Err(errno) => Step::Done(Err(Error::Os(errno))),
+        }
+    }
+
+    fn interest<'a>(&'a mut self, _: &'a mut Time) -> Interest<'a> {
+        Interest::Many(std::slice::from_mut(&mut self.0), None)
+    }
+
+    fn give_up(&mut self, _: &mut Time, why: Error) -> Self::Output {
+        Err(why)
+    }
+}
+
+unsafe fn push_ready(l: *mut lua_State, _: *mut Time, ready: Result<(), Error>, (): ()) -> c_int {
+    // SAFETY: called by an entry.
+    unsafe {
+        match ready {
+            Ok(()) => {
+                lua::lua_pushboolean(l, 1);
+                1
+            }
+            Err(error) => stack::fail(l, error),
+        }
+    }
+}
+
+/// `require "socket.task"`.
+///
+/// # Safety
+///
+/// To be called by Lua (see `boundary.rs`).
+pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        object::register::<Place>(l, &[]);
+        lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int + 1);
+        let place = object::create::<Place>(l, 0, None);
+        for &(name, function) in FUNCTIONS {
+            lua::lua_pushvalue(l, -1);
+            lua::lua_pushcclosure(l, function, 1);
+            lua::lua_setfield(l, -3, name.as_ptr());
+        }
+        lua::lua_pop(l, 1);
+        lua::lua_pushcfunction(l, open_lua);
+        lua::lua_pushvalue(l, -2);
+        crate::except::push_module(l);
+        lua::lua_call(l, 2, 1);
+        // The module says whom to tell of ended tasks.
+        lua::lua_getfield(l, -2, c"ended".as_ptr());
+        let ended = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
+        lua::lua_createtable(l, 0, 0);
+        let handles = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
+        let registry: *const c_void = lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
+        let mut failed = None;
+        guard(l, || match Scheduler::new(registry, handles, ended) {
+            Ok(scheduler) => (*place).body = Some(scheduler),
+            Err(error) => failed = Some(error),
+        });
+        if let Some(error) = failed {
+            stack::push_error(l, error);
+            lua::lua_error(l);
+        }
+    }
+    1
+}
+
+const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
+    (c"calm", calm),
+    (c"counts", counts),
+    (c"current", current_handle),
+    (c"deadline", deadline),
+    (c"getfd", getfd),
+    (c"interrupt", interrupt),
+    (c"now", now),
+    (c"ready", ready),
+    (c"run", run),
+    (c"sleep", sleep),
+    (c"start", start),
+    (c"stop", stop),
+    (c"turn", turn),
+    (c"wait", wait),
+    (c"waits", waits),
+    (c"wake", wake),
+    (c"yield", yield_),
+];

@@ -1,0 +1,174 @@
+//! Leaving an entry by yielding, and coming back with results or an error: what differs
+//! between Lua versions.
+//!
+//! From 5.3 on, the continuation of the yield pushes the results or raises. Before, a C
+//! function that has yielded cannot run again: the loop pushes the results, and an error
+//! is raised by a hook at the first instruction that the task executes.
+
+use std::ffi::c_int;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+/// Whether `l` can yield right here.
+///
+/// # Safety
+///
+/// `l` is an entry's state.
+pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+    // SAFETY: as the contract says.
+    unsafe { version::can_yield(l) }
+}
+
+pub use version::{CONTINUES, prepare_raise, yield_};
+
+#[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
+mod version {
+    use super::*;
+
+    /// Whether the entry itself continues after the yield.
+    pub const CONTINUES: bool = true;
+
+    pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+        // SAFETY: as the caller's.
+        unsafe { lua::lua_isyieldable(l) != 0 }
+    }
+
+    /// Yields, as the last act of an entry; its results will be what the scheduler then has
+    /// for the task.
+    ///
+    /// # Safety
+    ///
+    /// `l` is an entry's state, and can yield.
+    pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+        unsafe extern "C-unwind" fn go_on(l: *mut lua_State, _: c_int, _: isize) -> c_int {
+            // SAFETY: called by Lua in a task that the scheduler resumed.
+            unsafe { crate::task::go_on(l) }
+        }
+        // SAFETY: as the contract says.
+        unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
+    }
+
+    /// Nothing: the continuation raises.
+    ///
+    /// # Safety
+    ///
+    /// None is needed.
+    pub unsafe fn prepare_raise(_: *mut lua_State) {}
+}
+
+#[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
+mod version {
+    use super::*;
+
+    /// Whether the entry itself continues after the yield.
+    pub const CONTINUES: bool = false;
+
+    /// LuaJIT has what Lua has from 5.3 on.
+    #[cfg(feature = "luajit")]
+    pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+        unsafe extern "C-unwind" {
+            fn lua_isyieldable(l: *mut lua_State) -> c_int;
+        }
+        // SAFETY: as the caller's.
+        unsafe { lua_isyieldable(l) != 0 }
+    }
+
+    /// PUC Lua 5.1 and 5.2 do not tell; but their thread structure, the same in all
+    /// releases, does. [`trusted`] has made sure that it is what we think.
+    #[cfg(not(feature = "luajit"))]
+    pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+        // SAFETY: as the caller's.
+        unsafe { trusted(l) && no_c_calls(l) }
+    }
+
+    /// Whether no C call lies between `l` and the resume it runs in.
+    #[cfg(not(feature = "luajit"))]
+    unsafe fn no_c_calls(l: *mut lua_State) -> bool {
+        // SAFETY: the fields lie within the structure of a thread, which is larger.
+        unsafe {
+            #[cfg(feature = "lua51")]
+            {
+                // `nCcalls` and `baseCcalls`, behind eleven words and two `int`s.
+                let counts = l.cast::<u8>().add(96).cast::<u16>();
+                *counts == *counts.add(1)
+            }
+            #[cfg(feature = "lua52")]
+            {
+                // `nny`, behind eight words and an `int`.
+                *l.cast::<u8>().add(68).cast::<u16>() == 0
+            }
+        }
+    }
+
+    /// Whether `no_c_calls` is right in two cases of which the answer is known. If it is
+    /// not, this is a Lua with another structure, and no task yields by `lua_yield`.
+    #[cfg(not(feature = "luajit"))]
+    unsafe fn trusted(l: *mut lua_State) -> bool {
+        use std::sync::atomic::{AtomicU8, Ordering};
+
+        static ANSWER: AtomicU8 = AtomicU8::new(0);
+        const TEXT: &str = "local look, pcall = ... local _, nested = pcall(look) \
+                            local direct = look() return direct and not nested";
+
+        unsafe extern "C-unwind" fn look(l: *mut lua_State) -> c_int {
+            // SAFETY: called by Lua.
+            unsafe { lua::lua_pushboolean(l, no_c_calls(l).into()) };
+            1
+        }
+
+        if cfg!(not(target_pointer_width = "64")) {
+            return false;
+        }
+        match ANSWER.load(Ordering::Relaxed) {
+            0 => {}
+            answer => return answer == 2,
+        }
+        // SAFETY: as the caller's; uses 4 slots.
+        let right = unsafe {
+            let thread = lua::lua_newthread(l);
+            let loaded =
+                lua::luaL_loadbuffer(thread, TEXT.as_ptr().cast(), TEXT.len(), c"=look".as_ptr());
+            lua::lua_pushcfunction(thread, look);
+            lua::lua_getglobal(l, c"pcall".as_ptr());
+            lua::lua_xmove(l, thread, 1);
+            let mut results = 0;
+            let right = loaded == lua::LUA_OK
+                && lua::lua_resume(thread, l, 2, &mut results) == lua::LUA_OK
+                && lua::lua_toboolean(thread, -1) != 0;
+            lua::lua_pop(l, 1);
+            right
+        };
+        ANSWER.store(if right { 2 } else { 1 }, Ordering::Relaxed);
+        right
+    }
+
+    /// Yields, as the last act of an entry; its results will be what the task is resumed
+    /// with.
+    ///
+    /// # Safety
+    ///
+    /// `l` is an entry's state, and can yield.
+    pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+        // SAFETY: as the contract says.
+        unsafe { lua::lua_yield(l, 0) }
+    }
+
+    /// Makes the thread `l` raise the error of its task as soon as it is resumed.
+    ///
+    /// # Safety
+    ///
+    /// `l` is a suspended thread, about to be resumed.
+    pub unsafe fn prepare_raise(l: *mut lua_State) {
+        unsafe extern "C-unwind" fn raise(l: *mut lua_State, _: *mut lua::lua_Debug) {
+            // SAFETY: called by Lua in a task that the scheduler resumed. A hook of the
+            // program is lost with the task.
+            unsafe {
+                lua::lua_sethook(l, None, 0, 0);
+                crate::task::raise(l);
+            }
+        }
+        // SAFETY: as the contract says.
+        unsafe { lua::lua_sethook(l, Some(raise), lua::LUA_MASKCOUNT, 1) };
+    }
+}

@@ -1,0 +1,365 @@
+//! Many operations at once: the scheduled driver.
+//!
+//! An operation that would wait is parked here. The loop completes it: when a descriptor
+//! becomes ready it steps the operation until that is done, has failed or is past its
+//! deadline, and only then tells its owner. A descriptor is registered with the kernel
+//! once, edge-triggered, for both directions; after that, waiting costs no system call.
+
+use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest as Interests, Poll, Token};
+
+use crate::deadline::Limit;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::operation::{Direction, Interest};
+use crate::sys::{self, Fd};
+use crate::timers::{Timers, Waiter};
+
+/// An operation with all that belongs to it, in a form in which it can be kept.
+pub trait Parked {
+    /// Goes as far as it can without waiting; whether it is done.
+    fn step(&mut self) -> bool;
+
+    /// What the last step waits for, and the serial number of the descriptor if that is
+    /// one of our sockets' (0 if not).
+    fn interest(&mut self) -> (Interest<'_>, u64);
+
+    /// Ends it for the reason `why`.
+    fn give_up(&mut self, why: Error);
+
+    /// A descriptor that it may watch is being closed.
+    fn closing(&mut self, _: Fd) {}
+}
+
+/// Why a parked operation was handed back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It is done, or its own time was over.
+    Done,
+    /// The instant `until` has come.
+    Until,
+}
+
+struct Entry<J> {
+    job: J,
+    limit: Limit,
+    /// When the limit is over, for the present wait.
+    due: Option<Instant>,
+    /// When the owner wants it back in any case.
+    until: Option<Instant>,
+    /// Whether it is over, and only waits to be taken.
+    over: bool,
+}
+
+/// Operations that wait, each under the number of its owner.
+pub struct EventLoop<J> {
+    poll: Poll,
+    events: Events,
+    slots: Vec<Slot>,
+    timers: Timers,
+    parked: Vec<Option<Entry<J>>>,
+    /// Those whose step may lead on.
+    woken: Vec<Waiter>,
+}
+
+/// What is known of a descriptor number.
+#[derive(Default)]
+struct Slot {
+    /// The descriptor in time that is registered; 0 if none is known to be.
+    serial: u64,
+    waiters: Vec<(Direction, Waiter)>,
+}
+
+thread_local! {
+    /// Descriptors closed since the loop last looked, while there is one in this thread.
+    static CLOSING: RefCell<Vec<Fd>> = const { RefCell::new(Vec::new()) };
+    static LOOPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells the loop of this thread, if any, that the open file of `fd` is being closed.
+#[inline]
+pub(crate) fn closing(fd: Fd) {
+    if LOOPS.get() > 0 {
+        let _ = CLOSING.try_with(|closing| closing.borrow_mut().push(fd));
+    }
+}
+
+impl<J: Parked> EventLoop<J> {
+    /// A loop without operations.
+    pub fn new() -> Result<EventLoop<J>> {
+        let poll = Poll::new().map_err(io)?;
+        LOOPS.set(LOOPS.get() + 1);
+        Ok(EventLoop {
+            poll,
+            events: Events::with_capacity(512),
+            slots: Vec::new(),
+            timers: Timers::default(),
+            parked: Vec::new(),
+            woken: Vec::new(),
+        })
+    }
+
+    /// A descriptor that is readable when the next turn finds something ready. Deadlines
+    /// do not make it so.
+    pub fn fd(&self) -> Fd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.poll)
+    }
+
+    /// Parks `job` for `owner`, who has no other. Its last step waits. It is handed back
+    /// by [`EventLoop::turn`] when it is done or has exceeded `limit`, or, undone, at
+    /// `until`.
+    pub fn park(&mut self, owner: Waiter, job: J, limit: Limit, until: Option<Instant>) {
+        if owner as usize >= self.parked.len() {
+            self.parked.resize_with(owner as usize + 1, || None);
+        }
+        self.parked[owner as usize] = Some(Entry {
+            job,
+            limit,
+            due: None,
+            until,
+            over: false,
+        });
+        self.await_job(owner);
+    }
+
+    /// The job of `owner`, taken away.
+    pub fn take(&mut self, owner: Waiter) -> Option<J> {
+        self.timers.set(owner, None);
+        self.parked
+            .get_mut(owner as usize)?
+            .take()
+            .map(|entry| entry.job)
+    }
+
+    /// The job of `owner`, if it has one.
+    pub fn job(&mut self, owner: Waiter) -> Option<&mut J> {
+        self.parked
+            .get_mut(owner as usize)?
+            .as_mut()
+            .map(|entry| &mut entry.job)
+    }
+
+    /// Has the job of `owner` stepped in the next turn.
+    pub fn wake(&mut self, owner: Waiter) {
+        self.woken.push(owner);
+    }
+
+    /// How many deadlines are running.
+    pub fn deadlines(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// One turn: waits at most `wait` (`None`: as long as it takes) until an operation
+    /// can go on, steps those that can, and appends to `over` whose are over.
+    pub fn turn(&mut self, wait: Option<Duration>, over: &mut Vec<(Waiter, Over)>) -> Result<()> {
+        self.hear_closing();
+        let waits = if self.woken.is_empty() {
+            wait
+        } else {
+            Some(Duration::ZERO)
+        };
+        let waited = self.poll(waits);
+        self.hear_closing();
+        self.step_woken(over);
+        self.expire(over);
+        waited
+    }
+
+    fn poll(&mut self, wait: Option<Duration>) -> Result<()> {
+        let next = self.timers.next();
+        let left = next.map(|next| next.saturating_duration_since(Instant::now()));
+        let timeout = match (wait, left) {
+            (Some(wait), Some(left)) => Some(wait.min(left)),
+            (wait, left) => wait.or(left),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                return if interrupt::requested() {
+                    Err(Error::Interrupted)
+                } else {
+                    Ok(())
+                };
+            }
+            Err(error) => return Err(io(error)),
+        }
+        for event in &self.events {
+            let Some(slot) = self.slots.get_mut(event.token().0) else {
+                continue;
+            };
+            let failed = event.is_error();
+            let read = failed || event.is_readable() || event.is_read_closed();
+            let write = failed || event.is_writable() || event.is_write_closed();
+            slot.waiters.retain(|(direction, waiter)| {
+                let ready = if *direction == Direction::Read {
+                    read
+                } else {
+                    write
+                };
+                if ready {
+                    self.woken.push(*waiter);
+                }
+                !ready
+            });
+        }
+        Ok(())
+    }
+
+    /// Wakes those who wait for descriptors that were closed.
+    fn hear_closing(&mut self) {
+        let closed = CLOSING.try_with(|closing| std::mem::take(&mut *closing.borrow_mut()));
+        for fd in closed.unwrap_or_default() {
+            let Some(slot) = self.slots.get_mut(fd as usize) else {
+                continue;
+            };
+            slot.serial = 0;
+            for (_, waiter) in std::mem::take(&mut slot.waiters) {
+                if let Some(Some(entry)) = self.parked.get_mut(waiter as usize) {
+                    entry.job.closing(fd);
+                    self.woken.push(waiter);
+                }
+            }
+        }
+    }
+
+    fn step_woken(&mut self, over: &mut Vec<(Waiter, Over)>) {
+        let mut woken = std::mem::take(&mut self.woken);
+        for owner in woken.drain(..) {
+            let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
+                continue;
+            };
+            if entry.over {
+                continue;
+            }
+            if entry.job.step() {
+                entry.over = true;
+                over.push((owner, Over::Done));
+            } else {
+                self.await_job(owner);
+            }
+        }
+        // Keeps the memory; what woke meanwhile is for the next turn.
+        woken.append(&mut self.woken);
+        self.woken = woken;
+    }
+
+    fn expire(&mut self, over: &mut Vec<(Waiter, Over)>) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(owner) = self.timers.due(now) {
+            let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
+                continue;
+            };
+            if entry.over {
+                continue;
+            }
+            let come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let why = if come(entry.until) {
+                Over::Until
+            } else if entry.job.step() {
+                Over::Done
+            } else if come(entry.due) {
+                entry.job.give_up(Error::Timeout);
+                Over::Done
+            } else {
+                self.await_job(owner);
+                continue;
+            };
+            if let Some(Some(entry)) = self.parked.get_mut(owner as usize) {
+                entry.over = true;
+            }
+            over.push((owner, why));
+        }
+    }
+
+    /// Registers what the job of `owner` waits for.
+    fn await_job(&mut self, owner: Waiter) {
+        let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
+            return;
+        };
+        if entry.limit != Limit::None {
+            entry.due = entry.limit.wake(Instant::now());
+        }
+        let (due, until) = (entry.due, entry.until);
+        let (interest, serial) = entry.job.interest();
+        let mut registry = Registry {
+            poll: &self.poll,
+            slots: &mut self.slots,
+        };
+        let mut ready = false;
+        let mut wake = None;
+        match interest {
+            Interest::One(fd, direction) => ready = registry.watch(fd, serial, direction, owner),
+            Interest::Many(fds, instant) => {
+                wake = instant;
+                for polled in fds.iter().filter(|polled| polled.fd() != sys::INVALID) {
+                    for direction in [Direction::Read, Direction::Write] {
+                        if polled.events() & direction.events() != 0 {
+                            ready |= registry.watch(polled.fd(), 0, direction, owner);
+                        }
+                    }
+                }
+            }
+        }
+        if ready {
+            self.woken.push(owner);
+        }
+        self.timers
+            .set(owner, [due, until, wake].into_iter().flatten().min());
+    }
+}
+
+impl<J> Drop for EventLoop<J> {
+    fn drop(&mut self) {
+        let _ = LOOPS.try_with(|loops| loops.set(loops.get() - 1));
+    }
+}
+
+struct Registry<'a> {
+    poll: &'a Poll,
+    slots: &'a mut Vec<Slot>,
+}
+
+impl Registry<'_> {
+    /// Notes that `waiter` waits for `fd`. Whether it need not, because the descriptor
+    /// cannot be waited for: the next step will tell why.
+    fn watch(&mut self, fd: Fd, serial: u64, direction: Direction, waiter: Waiter) -> bool {
+        let number = fd as usize;
+        if number >= self.slots.len() {
+            self.slots.resize_with(number + 1, Slot::default);
+        }
+        let slot = &mut self.slots[number];
+        if serial == 0 || slot.serial != serial {
+            if !register(self.poll, fd) {
+                return true;
+            }
+            slot.serial = serial;
+        }
+        if !slot.waiters.contains(&(direction, waiter)) {
+            slot.waiters.push((direction, waiter));
+        }
+        false
+    }
+}
+
+/// Registers `fd`, or again, which tells anew what is ready now.
+fn register(poll: &Poll, fd: Fd) -> bool {
+    let (registry, both) = (poll.registry(), Interests::READABLE | Interests::WRITABLE);
+    let token = Token(fd as usize);
+    match registry.register(&mut SourceFd(&fd), token, both) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            registry.reregister(&mut SourceFd(&fd), token, both).is_ok()
+        }
+        registered => registered.is_ok(),
+    }
+}
+
+fn io(error: std::io::Error) -> Error {
+    Error::Os(error.raw_os_error().unwrap_or(sys::EINVAL))
+}
