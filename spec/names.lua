@@ -50,6 +50,21 @@ local function full_server(host, port)
   t.skip("the queue of a listener never fills here")
 end
 
+-- A listener at `host` that answers no more and one at `other` with the same port that does; and the port. Ports are
+-- tried until one is free at both.
+local function full_and_ready(host, other)
+  for _ = 1, 20 do
+    local full, port = full_server(host, 0)
+    local ready = object(socket.tcp4)
+    if ready:bind(other, port) then
+      assert(ready:listen())
+      return port
+    end
+    full:close()
+  end
+  t.skip("no port is free at two addresses")
+end
+
 -- Connects without waiting: select for writing, connect again, until there is an answer.
 local function connect_patiently(client, host, port)
   client:settimeout(0)
@@ -126,10 +141,7 @@ end)
 t.fix("an address that does not answer does not hold up the others", function()
   for _, good in ipairs { "127.0.0.1", "127.0.0.2" } do
     local bad = good == "127.0.0.1" and "127.0.0.2" or "127.0.0.1"
-    local _, port = full_server(bad, 0)
-    local server = object(socket.tcp4)
-    assert(server:bind(good, port))
-    assert(server:listen())
+    local port = full_and_ready(bad, good)
     local client = object()
     client:settimeout(5)
     local took = t.elapsed(function() t.returns({ 1 }, client:connect("two", port)) end)
@@ -217,10 +229,7 @@ t.test("a new try after a failure goes through all addresses again", function()
 end)
 
 t.fix("attempts that lost leave no descriptor", function()
-  local _, port = full_server("127.0.0.1", 0)
-  local server = object(socket.tcp4)
-  assert(server:bind("127.0.0.2", port))
-  assert(server:listen())
+  local port = full_and_ready("127.0.0.1", "127.0.0.2")
   for _ = 1, 3 do
     local client = object()
     client:settimeout(5)

@@ -214,9 +214,9 @@ end)
 
 t.fix("getstats and setstats raise in no class or name the class they want", function()
   for _, object in pairs(objects()) do
-    local ok, problem = pcall(function() return object:getstats() end)
+    local ok, problem = pcall(function() object:getstats() end)
     if not ok then t.match(problem, "calling 'getstats' on bad self %(tcp{client} expected%)$") end
-    ok, problem = pcall(function() return object:setstats(1, 2, 3) end)
+    ok, problem = pcall(function() object:setstats(1, 2, 3) end)
     if not ok then t.match(problem, "calling 'setstats' on bad self %(tcp{client} expected%)$") end
   end
 end)
