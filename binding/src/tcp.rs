@@ -103,8 +103,8 @@ unsafe extern "C-unwind" fn connect(l: *mut lua_State) -> c_int {
 unsafe fn connect_to(
     l: *mut lua_State,
     stream: *mut Stream,
-    host: Bytes,
-    port: Bytes,
+    host: Name,
+    port: Name,
     finish: Finish<Stream, Result<(), Error>, ()>,
 ) -> c_int {
     // SAFETY: called by an entry, as its last act; strings are its arguments.

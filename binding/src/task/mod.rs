@@ -30,7 +30,7 @@ use crate::stack;
 
 pub use job::Job;
 use scheduler::Scheduler;
-pub use scheduler::{budget_is_spent, current, go_on, park, requeue};
+pub use scheduler::{budget_is_spent, current, park, requeue};
 
 lua_module!(
     /// What tasks are to each other.

@@ -43,7 +43,7 @@ mod version {
     pub unsafe fn yield_(l: *mut lua_State) -> c_int {
         unsafe extern "C-unwind" fn go_on(l: *mut lua_State, _: c_int, _: isize) -> c_int {
             // SAFETY: called by Lua in a task that the scheduler resumed.
-            unsafe { crate::task::go_on(l) }
+            unsafe { super::super::scheduler::go_on(l) }
         }
         // SAFETY: as the contract says.
         unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
@@ -165,7 +165,7 @@ mod version {
             // program is lost with the task.
             unsafe {
                 lua::lua_sethook(l, None, 0, 0);
-                crate::task::raise(l);
+                super::super::scheduler::raise(l);
             }
         }
         // SAFETY: as the contract says.
