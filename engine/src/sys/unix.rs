@@ -88,7 +88,34 @@ impl PollFd {
 /// ever.
 pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<usize> {
     let fds_ptr = fds.as_mut_ptr().cast::<libc::pollfd>();
-    poll_for(fds_ptr, fds.len(), timeout).map(|ready| ready as usize)
+    match poll_for(fds_ptr, fds.len(), timeout) {
+        Err(EINVAL) => poll_merged(fds, timeout),
+        ready => ready.map(|ready| ready as usize),
+    }
+}
+
+/// [`poll`] for more entries than the process may have descriptors, which the kernel
+/// rejects: most are then there twice, to be read and to be written.
+fn poll_merged(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<usize> {
+    let mut merged: Vec<PollFd> = fds.iter().filter(|each| each.fd() >= 0).copied().collect();
+    merged.sort_unstable_by_key(PollFd::fd);
+    merged.dedup_by(|next, kept| {
+        let same = next.fd() == kept.fd();
+        if same {
+            kept.0.events |= next.events();
+        }
+        same
+    });
+    let merged_ptr = merged.as_mut_ptr().cast::<libc::pollfd>();
+    poll_for(merged_ptr, merged.len(), timeout)?;
+    let mut ready = 0;
+    for each in fds {
+        let found = merged.binary_search_by_key(&each.fd(), PollFd::fd);
+        let asked = each.events() | POLLERR | POLLHUP | POLLNVAL;
+        each.0.revents = found.map_or(0, |at| merged[at].revents() & asked);
+        ready += usize::from(each.revents() != 0);
+    }
+    Ok(ready)
 }
 
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
