@@ -123,6 +123,11 @@ t.test("settimeout and setfd are those of a stream", function()
   object:setfd(fd)
 end)
 
+t.fix("gettimeout tells both limits", function()
+  local object = open("/dev/null")
+  t.returns({ 5, -1 }, object:gettimeout())
+end)
+
 t.test("close gives 1, again and again", function()
   local object = open("/dev/null")
   t.returns({ 1 }, object:close())

@@ -515,6 +515,38 @@ t.test("options are keepalive, reuseaddr and linger", function()
   fails("setsockopt failed", object:setoption("keepalive", true))
 end)
 
+t.fix("getoption reads what setoption takes, and the pending error", function()
+  local object = stream()
+  t.returns({ false }, object:getoption("keepalive"))
+  t.returns({ 1 }, object:setoption("keepalive", true))
+  t.returns({ true }, object:getoption("keepalive"))
+  t.returns({ 1 }, object:setoption("linger", { on = true, timeout = 3 }))
+  t.same(t.returns(1, object:getoption("linger")), { on = true, timeout = 3 })
+  t.returns({ n = 1, nil }, object:getoption("error"))
+  t.raises("bad argument #1 to 'getoption' (unsupported option `tcp-nodelay')",
+    function() object:getoption("tcp-nodelay") end)
+  object:close()
+  fails("getsockopt failed", object:getoption("keepalive"))
+end)
+
+t.fix("getpeername tells the path of the other end", function()
+  local client, accepted, listener, path = pair()
+  t.returns({ path }, client:getpeername())
+  t.returns({ "" }, accepted:getpeername())
+  fails("Transport endpoint is not connected", listener:getpeername())
+  fails("Transport endpoint is not connected", stream():getpeername())
+  client:close()
+  fails("Bad file descriptor", client:getpeername())
+end)
+
+t.fix("gettimeout tells both limits", function()
+  local object = stream()
+  t.returns({ -1, -1 }, object:gettimeout())
+  object:settimeout(2)
+  object:settimeout(3, "t")
+  t.returns({ 2, 3 }, object:gettimeout())
+end)
+
 -- Closing
 
 t.test("close gives 1, again and again", function()
