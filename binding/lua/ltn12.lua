@@ -73,24 +73,24 @@ local function combine(stages, count)
   return function(chunk)
     if chunk == nil then feed = nil end
     while true do
-      local out, problem
       if at == first then
-        out, problem = stages[at](chunk)
-        if not out and problem then return nil, problem end
-        if first == count then
-          if out == nil and feed == nil then first, at, feed = 1, 1, "" end
-          return out
-        elseif out == "" then
-          return out
-        elseif out then
+        local out, problem = stages[at](chunk)
+        if out == "" or (out and at == count) then return out end
+        if out then
           at = at + 1
+        elseif problem then
+          return nil, problem
+        elseif at == count then
+          if feed == nil then first, at, feed = 1, 1, "" end
+          return nil
         else
           first = first + 1
           at = first
+          out = nil
         end
         chunk = out
       else
-        out, problem = stages[at](chunk or "")
+        local out, problem = stages[at](chunk or "")
         if out == "" then
           at = at - 1
           chunk = feed
@@ -330,13 +330,15 @@ function sink.chain(...)
     while true do
       local out, problem = f(chunk)
       if out == "" then
-        if not token then error(LATE_EMPTY, 2) end
-        return 1
-      elseif not out and problem then
-        snk(nil, err or problem)
-        return nil, problem
-      elseif not out and token then
-        error(EARLY_NIL, 2)
+        if token then return 1 end
+        error(LATE_EMPTY, 2)
+      end
+      if not out then
+        if problem then
+          snk(nil, err or problem)
+          return nil, problem
+        end
+        if token then error(EARLY_NIL, 2) end
       end
       local ok, refusal = snk(out, err)
       if not ok then return nil, refusal end
