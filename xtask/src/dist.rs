@@ -64,3 +64,41 @@ fn strip(library: &Path) {
         .arg(library)
         .status();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ROOTS;
+    use crate::project::root;
+
+    /// What stands between `c"` and `"` in the list of modules.
+    fn modules() -> Vec<String> {
+        let text = std::fs::read_to_string(root().join("binding/src/modules.rs")).unwrap();
+        let list = &text[text.find("pub const MODULES").expect("the list")..];
+        let names = list.split("c\"").skip(1);
+        names
+            .map(|rest| rest[..rest.find('"').unwrap()].to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_library_exports_every_module() {
+        let text = std::fs::read_to_string(root().join("module/src/lib.rs")).unwrap();
+        let modules = modules();
+        assert!(modules.len() > 3);
+        for name in modules {
+            let symbol = format!("luaopen_{} =", name.replace('.', "_"));
+            assert!(
+                text.contains(&symbol),
+                "module/src/lib.rs does not export {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_answers_for_every_module() {
+        for name in modules() {
+            let first = name.split('.').next().unwrap();
+            assert!(ROOTS.contains(&first), "no file for {name}");
+        }
+    }
+}
