@@ -29,7 +29,7 @@ return {
     rounds = 3,
     measure = function()
       local port = peer.hold("hello\n")
-      return memory.each(4000, function()
+      return memory.each(8000, function()
         local client = peer.connect(port)
         assert(client:receive() == "hello")
         return client
