@@ -122,15 +122,15 @@ pub(crate) unsafe fn receive_with(
 unsafe fn push_received(
     l: *mut lua_State,
     datagram: *mut Datagram,
-    received: Result<SockAddr>,
+    received: Result<()>,
     push_sender: PushSender,
 ) -> c_int {
     // SAFETY: called by an entry, with an object that Lua owns.
     unsafe {
         match received {
-            Ok(sender) => {
+            Ok(()) => {
                 stack::push_bytes(l, (*datagram).found());
-                let more = push_sender(l, &sender);
+                let more = push_sender(l, (*datagram).sender());
                 (*datagram).take();
                 1 + more
             }

@@ -20,8 +20,10 @@ pub struct Datagram {
     pub socket: Socket,
     /// The datagram that the last receive found, until it is taken.
     found: Buffer,
-    /// Its sender; none if there is no datagram.
-    from: Option<SockAddr>,
+    /// Its sender.
+    from: SockAddr,
+    /// Whether there is such a datagram.
+    has: bool,
     /// The look-up of a peer.
     lookup: Option<Box<Lookup<Vec<SocketAddr>>>>,
 }
@@ -32,7 +34,8 @@ impl Datagram {
         Datagram {
             socket: Socket::new(sys::SOCK_DGRAM),
             found: Buffer::new(),
-            from: None,
+            from: SockAddr::EMPTY,
+            has: false,
             lookup: None,
         }
     }
@@ -73,10 +76,16 @@ impl Datagram {
         self.found.unread()
     }
 
+    /// The sender of the last datagram.
+    #[inline]
+    pub fn sender(&self) -> &SockAddr {
+        &self.from
+    }
+
     /// Takes the last datagram away, and gives its memory back.
     #[inline]
     pub fn take(&mut self) {
-        self.from = None;
+        self.has = false;
         self.found.clear();
     }
 
@@ -210,9 +219,9 @@ impl Operation<Datagram> for Send<'_> {
     }
 }
 
-/// A datagram on its way in, cut to `size` bytes. The result is its sender; the bytes
-/// are [`Datagram::found`], and stay there for the next `receive` unless
-/// [`Datagram::take`] is called, so that none is lost if they cannot be handed over.
+/// A datagram on its way in, cut to `size` bytes. It is [`Datagram::found`], from
+/// [`Datagram::sender`], and stays there for the next `receive` unless
+/// [`Datagram::take`] is called, so that none is lost if it cannot be handed over.
 #[derive(Clone, Copy)]
 pub struct Receive {
     /// The longest datagram wanted.
@@ -220,19 +229,20 @@ pub struct Receive {
 }
 
 impl Operation<Datagram> for Receive {
-    type Output = Result<SockAddr>;
+    type Output = Result<()>;
 
-    fn step(&mut self, datagram: &mut Datagram) -> Step<Result<SockAddr>> {
+    fn step(&mut self, datagram: &mut Datagram) -> Step<Result<()>> {
         let fd = datagram.socket.fd();
         if fd == sys::INVALID {
             return Step::Done(Err(Error::Closed));
         }
-        while datagram.from.is_none() {
+        while !datagram.has {
+            let from = &mut datagram.from;
             let read = datagram
                 .found
-                .fill_whole(self.size, |block| sys::recvfrom(fd, block));
+                .fill_whole(self.size, |block| sys::recvfrom(fd, block, from));
             match read {
-                Some(Ok(from)) => datagram.from = Some(from),
+                Some(Ok(())) => datagram.has = true,
                 Some(Err(sys::EINTR)) => {}
                 Some(Err(sys::EAGAIN)) => return Step::Wait,
                 Some(Err(errno)) => return Step::Done(Err(Error::for_datagram(errno))),
@@ -240,19 +250,19 @@ impl Operation<Datagram> for Receive {
             }
         }
         datagram.found.truncate(self.size);
-        Step::Done(datagram.from.ok_or(Error::Closed))
+        Step::Done(Ok(()))
     }
 
     fn interest<'a>(&'a mut self, datagram: &'a mut Datagram) -> Interest<'a> {
         Interest::One(datagram.socket.fd(), Direction::Read)
     }
 
-    fn give_up(&mut self, datagram: &mut Datagram, why: Error) -> Result<SockAddr> {
+    fn give_up(&mut self, datagram: &mut Datagram, why: Error) -> Result<()> {
         datagram.found.clear();
         Err(why)
     }
 
-    fn refuse(&mut self, _: &mut Datagram, why: Error) -> Result<SockAddr> {
+    fn refuse(&mut self, _: &mut Datagram, why: Error) -> Result<()> {
         Err(why)
     }
 }

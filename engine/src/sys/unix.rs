@@ -332,17 +332,16 @@ impl Sigpipe {
     }
 }
 
-/// `recvfrom(2)` of one datagram into the spare capacity of `into`; its sender.
-pub fn recvfrom(fd: Fd, into: &mut Vec<u8>) -> Result<SockAddr> {
-    let mut from = SockAddr::EMPTY;
-    let mut len = SockAddr::ROOM;
+/// `recvfrom(2)` of one datagram into the spare capacity of `into`, and its sender
+/// into `from`.
+pub fn recvfrom(fd: Fd, into: &mut Vec<u8>, from: &mut SockAddr) -> Result<()> {
     let room = into.spare_capacity_mut();
     let (ptr, room) = (room.as_mut_ptr().cast(), room.len());
-    let n = syscall!(recvfrom(fd, ptr, room, 0, from.as_mut_ptr(), &mut len))? as usize;
+    from.len = SockAddr::ROOM;
+    let n = syscall!(recvfrom(fd, ptr, room, 0, from.as_mut_ptr(), &mut from.len))? as usize;
     // SAFETY: the kernel has written `n` bytes of the spare capacity.
     unsafe { into.set_len(into.len() + n) };
-    from.len = len;
-    Ok(from)
+    Ok(())
 }
 
 /// `sendto(2)`.
@@ -371,7 +370,8 @@ pub enum Name<'a> {
 }
 
 impl SockAddr {
-    const EMPTY: SockAddr = SockAddr {
+    /// No address at all.
+    pub const EMPTY: SockAddr = SockAddr {
         // SAFETY: all-zero is a valid `sockaddr_storage`.
         storage: unsafe { zeroed() },
         len: 0,
