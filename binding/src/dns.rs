@@ -4,14 +4,20 @@ use std::ffi::{CStr, CString, c_int};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use luasocket_engine::address::{self, Family, host_text};
+use luasocket_engine::deadline::Limit;
 use luasocket_engine::dns;
+use luasocket_engine::operation::{Direction, Interest, Operation, Step};
+use luasocket_engine::resolve::Lookup;
+use luasocket_engine::socket::Socket;
 use luasocket_engine::sys::HostEntry;
 use luasocket_engine::{Error, Result};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::park;
+use crate::drive::{self, Finish, Run, Subject};
 use crate::stack::{self, fail};
+use crate::task;
 
 // Every function below is an entry (see `boundary.rs`).
 
@@ -26,8 +32,18 @@ unsafe extern "C-unwind" fn toip(l: *mut lua_State) -> c_int {
             push_literal(l);
             return 2;
         }
-        let entry = park(l, || dns::toip(name.get()));
-        match &*entry {
+        let ask = || {
+            let name = name.get().to_vec();
+            move || dns::toip(&name)
+        };
+        look_up(l, ask, push_toip)
+    }
+}
+
+unsafe fn push_toip(l: *mut lua_State, found: *mut Asked<HostEntry>, (): (), (): ()) -> c_int {
+    // SAFETY: called by an entry; what it owns is parked.
+    unsafe {
+        match &(*found).answer {
             Ok(entry) => {
                 match entry.addresses.first() {
                     Some(ip) => push_ip(l, *ip),
@@ -47,8 +63,23 @@ unsafe extern "C-unwind" fn tohostname(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the string stays argument 1.
     unsafe {
         let name = stack::check_bytes(l, 1);
-        let entry = park(l, || dns::tohostname(name.get()));
-        match &*entry {
+        let ask = || {
+            let name = name.get().to_vec();
+            move || dns::tohostname(&name)
+        };
+        look_up(l, ask, push_tohostname)
+    }
+}
+
+unsafe fn push_tohostname(
+    l: *mut lua_State,
+    found: *mut Asked<HostEntry>,
+    (): (),
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry; what it owns is parked.
+    unsafe {
+        match &(*found).answer {
             Ok(entry) => {
                 stack::push_bytes(l, entry.name.to_bytes());
                 push_entry(l, entry);
@@ -105,8 +136,23 @@ unsafe extern "C-unwind" fn getaddrinfo(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the string stays argument 1.
     unsafe {
         let name = stack::check_bytes(l, 1);
-        let found: *mut Result<Vec<SocketAddr>> = park(l, || dns::getaddrinfo(name.get()));
-        let addresses = match &*found {
+        let ask = || {
+            let name = name.get().to_vec();
+            move || dns::getaddrinfo(&name)
+        };
+        look_up(l, ask, push_addresses)
+    }
+}
+
+unsafe fn push_addresses(
+    l: *mut lua_State,
+    found: *mut Asked<Vec<SocketAddr>>,
+    (): (),
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry; what it owns is parked.
+    unsafe {
+        let addresses = match &(*found).answer {
             Ok(addresses) => addresses,
             Err(error) => return fail(l, *error),
         };
@@ -130,11 +176,22 @@ unsafe extern "C-unwind" fn getnameinfo(l: *mut lua_State) -> c_int {
         if host.is_absent() && service.is_absent() {
             return lua::luaL_error(l, c"host and serv cannot be both nil".as_ptr());
         }
-        let host = (!host.is_absent()).then(|| host.get());
-        let service = (!service.is_absent()).then(|| service.get());
-        let found: *mut Result<(Vec<CString>, Option<CString>)> =
-            park(l, || dns::getnameinfo(host, service));
-        let (names, service) = match &*found {
+        let ask = || {
+            let host = (!host.is_absent()).then(|| host.get().to_vec());
+            let service = (!service.is_absent()).then(|| service.get().to_vec());
+            move || dns::getnameinfo(host.as_deref(), service.as_deref())
+        };
+        look_up(l, ask, push_names)
+    }
+}
+
+/// Names of a host's addresses, and the name of a service.
+type Names = (Vec<CString>, Option<CString>);
+
+unsafe fn push_names(l: *mut lua_State, found: *mut Asked<Names>, (): (), (): ()) -> c_int {
+    // SAFETY: called by an entry; what it owns is parked.
+    unsafe {
+        let (names, service) = match &(*found).answer {
             Ok(found) => found,
             Err(error) => return fail(l, *error),
         };
@@ -147,6 +204,84 @@ unsafe extern "C-unwind" fn getnameinfo(l: *mut lua_State) -> c_int {
         stack::push_bytes(l, service.to_bytes());
     }
     2
+}
+
+/// A look-up and, in the end, its answer.
+struct Asked<T> {
+    lookup: Lookup<T>,
+    answer: Result<T>,
+}
+
+impl<T> Subject for Asked<T> {
+    fn socket(&mut self) -> Option<&mut Socket> {
+        None
+    }
+}
+
+/// Looks up, and ends the entry: here, or in a task on another thread. `ask` copies the
+/// question; what it returns asks it.
+unsafe fn look_up<T, F>(
+    l: *mut lua_State,
+    ask: impl FnOnce() -> F,
+    finish: Finish<Asked<T>, (), ()>,
+) -> c_int
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    // SAFETY: called by an entry, as its last act; `park` keeps what is owned.
+    unsafe {
+        let here = task::current(l).is_none();
+        let subject = park(l, || {
+            let question = ask();
+            let lookup = match here {
+                true => Lookup::known(question()),
+                false => Lookup::start(question).unwrap_or_else(|error| Lookup::known(Err(error))),
+            };
+            Asked {
+                lookup,
+                answer: Err(Error::Timeout),
+            }
+        });
+        let (direction, limit) = (None, (|_: &mut Asked<T>| Limit::None) as fn(&mut _) -> _);
+        drive::run(
+            l,
+            Run {
+                subject,
+                op: Await,
+                direction,
+                limit,
+                finish,
+                context: (),
+            },
+        )
+    }
+}
+
+/// Waiting for the answer.
+#[derive(Clone, Copy)]
+struct Await;
+
+impl<T: Send + 'static> Operation<Asked<T>> for Await {
+    type Output = ();
+
+    fn step(&mut self, asked: &mut Asked<T>) -> Step<()> {
+        match asked.lookup.take() {
+            Some(answer) => {
+                asked.answer = answer;
+                Step::Done(())
+            }
+            None => Step::Wait,
+        }
+    }
+
+    fn interest<'a>(&'a mut self, asked: &'a mut Asked<T>) -> Interest<'a> {
+        Interest::One(asked.lookup.fd(), Direction::Read)
+    }
+
+    fn give_up(&mut self, asked: &mut Asked<T>, why: Error) {
+        asked.answer = Err(why);
+    }
 }
 
 /// `gethostname()`: the name of this host.

@@ -210,6 +210,16 @@ static ANCHORS: u8 = 0;
 /// `l` is an entry's state, with `object` on top. Uses 3 slots.
 pub unsafe fn anchor<K: Kind>(l: *mut lua_State, object: *mut Object<K::Body>) {
     // SAFETY: as the contract says.
+    unsafe { anchor_as(l, (&raw const (*object).body).cast()) }
+}
+
+/// Makes the value on top findable by `key`, as [`anchor`] does an object.
+///
+/// # Safety
+///
+/// `l` is an entry's state. Uses 3 slots.
+pub unsafe fn anchor_as(l: *mut lua_State, key_of_value: *const c_void) {
+    // SAFETY: as the contract says.
     unsafe {
         let key = (&raw const ANCHORS).cast::<c_void>();
         if lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, key) == lua::LUA_TNIL {
@@ -222,7 +232,7 @@ pub unsafe fn anchor<K: Kind>(l: *mut lua_State, object: *mut Object<K::Body>) {
             lua::lua_rawsetp(l, lua::LUA_REGISTRYINDEX, key);
         }
         lua::lua_pushvalue(l, -2);
-        lua::lua_rawsetp(l, -2, (&raw const (*object).body).cast());
+        lua::lua_rawsetp(l, -2, key_of_value);
         lua::lua_pop(l, 1);
     }
 }

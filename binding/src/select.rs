@@ -12,16 +12,18 @@ use std::ffi::c_int;
 use luasocket_engine::Error;
 use luasocket_engine::datagram::Datagram;
 use luasocket_engine::deadline::Limit;
-use luasocket_engine::operation::Direction;
+use luasocket_engine::operation::{Direction, Interest, Operation, Step};
 use luasocket_engine::select::{Connecting, Selector};
+use luasocket_engine::socket::Socket;
 use luasocket_engine::stream::Stream;
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
+use crate::drive::{self, Run, Subject};
 use crate::object::{self, Body, Class, Kind, Object, Peek, Tag};
 use crate::socket::SocketKind;
-use crate::{serial, socket, stack, tcp, udp, unix};
+use crate::{serial, socket, stack, task, tcp, udp, unix};
 
 /// What a call works with.
 struct Call {
@@ -30,6 +32,8 @@ struct Call {
     connecting: Vec<(*mut Stream, usize)>,
     /// Whether a call is using this place.
     busy: bool,
+    /// How long the call may take.
+    limit: Limit,
 }
 
 impl Call {
@@ -38,6 +42,7 @@ impl Call {
             selector: Selector::new(),
             connecting: Vec::new(),
             busy: false,
+            limit: Limit::Now,
         }
     }
 }
@@ -110,7 +115,13 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
         } else {
             Limit::after(seconds)
         };
-        let ready = guard(l, || wait(&mut *call, limit));
+        let in_task = !limit.is_now() && task::current(l).is_some();
+        let first = if in_task { Limit::Now } else { limit };
+        let ready = guard(l, || wait(&mut *call, first));
+        if in_task && ready == Ok(false) {
+            (*call).busy = false;
+            return wait_in_task(l, limit);
+        }
         let outcome = push_ready(l, call, ready);
         (*call).busy = false;
         match outcome {
@@ -124,6 +135,107 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
             Err(_) => lua::luaL_error(l, c"select failed".as_ptr()),
         }
     }
+}
+
+/// In a task, where nothing was ready at once: waits with a place of its own, and ends the
+/// entry.
+unsafe fn wait_in_task(l: *mut lua_State, limit: Limit) -> c_int {
+    // SAFETY: called by the entry, as its last act. The stack keeps what is watched.
+    unsafe {
+        lua::lua_settop(l, TIMEOUT);
+        lua::lua_settop(l, WRITABLE);
+        let (subject, buffered) = collect_any(l);
+        (*subject).limit = if buffered { Limit::Now } else { limit };
+        if buffered {
+            let ready = guard(l, || wait(&mut *subject, Limit::Now));
+            let _ = push_ready(l, subject, ready);
+            return 2;
+        }
+        lua::lua_pushvalue(l, HELD);
+        object::anchor_as(l, subject.cast());
+        let (direction, limit) = (None, (|call: &mut Call| call.limit) as fn(&mut Call) -> _);
+        let (op, finish, context) = (Selecting, push_selected as _, ());
+        drive::run(
+            l,
+            Run {
+                subject,
+                op,
+                direction,
+                limit,
+                finish,
+                context,
+            },
+        )
+    }
+}
+
+impl Subject for Call {
+    fn socket(&mut self) -> Option<&mut Socket> {
+        None
+    }
+
+    fn closing(&mut self, fd: i32) {
+        self.selector.drop_fd(fd);
+    }
+}
+
+/// `select` under way; whether something is ready.
+#[derive(Clone, Copy)]
+struct Selecting;
+
+impl Operation<Call> for Selecting {
+    type Output = luasocket_engine::Result<bool>;
+
+    fn step(&mut self, call: &mut Call) -> Step<Self::Output> {
+        match wait(call, Limit::Now) {
+            Ok(false) => Step::Wait,
+            found => Step::Done(found),
+        }
+    }
+
+    fn interest<'a>(&'a mut self, call: &'a mut Call) -> Interest<'a> {
+        let mut list = connecting(&mut call.connecting);
+        let (fds, wake) = call.selector.interest(&mut list);
+        Interest::Many(fds, wake)
+    }
+
+    fn give_up(&mut self, _: &mut Call, why: Error) -> Self::Output {
+        if why == Error::Timeout {
+            Ok(false)
+        } else {
+            Err(why)
+        }
+    }
+}
+
+unsafe fn push_selected(
+    l: *mut lua_State,
+    call: *mut Call,
+    found: luasocket_engine::Result<bool>,
+    (): (),
+) -> c_int {
+    // SAFETY: called by an entry; the stack of the task keeps the call and what it holds.
+    unsafe {
+        let found = match found {
+            Ok(found) => found,
+            Err(Error::Interrupted) => return lua::luaL_error(l, c"interrupted!".as_ptr()),
+            Err(_) => return lua::luaL_error(l, c"select failed".as_ptr()),
+        };
+        object::push_anchored(l, call);
+        let held = lua::lua_gettop(l);
+        lua::lua_createtable(l, 0, 0);
+        lua::lua_createtable(l, 0, 0);
+        if !found {
+            stack::push_bytes(l, b"timeout");
+            return 3;
+        }
+        for entry in (*call).selector.ready() {
+            lua::lua_rawgeti(l, held, entry.index.into());
+            put_result(l, held + 1 + entry.direction as c_int);
+            lua::lua_settop(l, held + 2);
+        }
+    }
+    2
 }
 
 unsafe fn check_list(l: *mut lua_State, arg: c_int) {
@@ -438,9 +550,15 @@ fn wait(call: &mut Call, limit: Limit) -> luasocket_engine::Result<bool> {
     if call.connecting.is_empty() {
         return call.selector.wait(&mut [], limit);
     }
-    let mut list: Vec<Connecting<'_>> = Vec::new();
-    call.connecting.sort_unstable();
-    for &(stream, place) in &call.connecting {
+    let mut list = connecting(&mut call.connecting);
+    call.selector.wait(&mut list, limit)
+}
+
+/// The streams that are still connecting, each once.
+fn connecting(found: &mut [(*mut Stream, usize)]) -> Vec<Connecting<'static>> {
+    let mut list: Vec<Connecting<'static>> = Vec::new();
+    found.sort_unstable();
+    for &mut (stream, place) in found {
         match list.last_mut() {
             Some(last) if std::ptr::eq(&*last.stream, stream) => last.places[1] = Some(place),
             _ => list.push(Connecting {
@@ -451,7 +569,7 @@ fn wait(call: &mut Call, limit: Limit) -> luasocket_engine::Result<bool> {
             }),
         }
     }
-    call.selector.wait(&mut list, limit)
+    list
 }
 
 /// Puts what is ready into the result tables.

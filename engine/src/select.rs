@@ -121,6 +121,21 @@ impl Selector {
         }
     }
 
+    /// What to wait for before [`Selector::wait`] can find more: descriptors, and when to
+    /// look again in any case.
+    pub fn interest(
+        &mut self,
+        connecting: &mut [Connecting<'_>],
+    ) -> (&mut [PollFd], Option<Instant>) {
+        let wake = self.fill_connecting(connecting);
+        (&mut self.polled, wake)
+    }
+
+    /// Watches `fd` no more: it is being closed.
+    pub fn drop_fd(&mut self, fd: Fd) {
+        self.entries.retain(|entry| entry.fd != fd);
+    }
+
     /// What was found ready, in the order of watching.
     pub fn ready(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.ready)
