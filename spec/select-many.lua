@@ -45,6 +45,33 @@ local actions = {
     world[j] = { object = t.member(), queued = 0, reads = true, writes = true }
     world[i] = { object = t.member(), queued = 0, reads = false, writes = false }
   end,
+  function(world, i)
+    local j = (i * 5) % #world + 1
+    local one, two = world[i], world[j]
+    local first, second = one.object:getfd(), two.object:getfd()
+    one.object:setfd(second)
+    two.object:setfd(first)
+    one.queued, two.queued = two.queued, one.queued
+  end,
+  function(world, i)
+    local heir = socket.udp()
+    heir:settimeout(0)
+    heir:setfd(world[i].object:getfd())
+    world[i].object:setfd(-1)
+    world[i].object = heir
+  end,
+  function(world, i)
+    local thief = socket.udp()
+    thief:setfd(world[i].object:getfd())
+    thief:close() -- behind the back of the member, whose number is then used again
+    local heir = t.member()
+    world[i].object:setfd(-1)
+    world[i] = { object = heir, queued = 0, reads = true, writes = false }
+  end,
+  function(world, i)
+    local j = (i * 3) % #world + 1
+    world[i], world[j] = world[j], world[i]
+  end,
   function(world, i) world[i].reads = not world[i].reads end,
   function(world, i) world[i].writes = not world[i].writes end,
 }
