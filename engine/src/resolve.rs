@@ -149,8 +149,11 @@ impl<T: Send + 'static> Lookup<T> {
         signal.silence(ours);
         let answer = Arc::clone(&lookup.answer);
         threads::submit(Box::new(move || {
-            let found = ask();
-            *lock(&answer) = Some(found);
+            // Nobody wants the answer of one that was abandoned before its turn came.
+            if Arc::strong_count(&answer) > 1 {
+                let found = ask();
+                *lock(&answer) = Some(found);
+            }
             drop(signal);
         }))?;
         Ok(lookup)
@@ -217,7 +220,7 @@ mod threads {
 
     /// Slow look-ups must not hold up others, so there may be many; they cost
     /// nothing when not needed.
-    const MOST: usize = 16;
+    pub const MOST: usize = 16;
     const IDLE: Duration = Duration::from_secs(10);
 
     struct Pool {
@@ -339,6 +342,35 @@ mod tests {
         let unknown = Err(Error::Resolve(sys::EAI_NONAME));
         assert_eq!(now("localhost\0.example", "80", Family::Unspec), unknown);
         assert_eq!(now("", "80", Family::Unspec), unknown);
+    }
+
+    #[test]
+    fn an_abandoned_lookup_is_not_asked() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let busy: Vec<_> = (0..threads::MOST)
+            .map(|_| {
+                let held = Arc::clone(&held);
+                Lookup::start(move || {
+                    let _ = lock(&held).recv();
+                    Ok(())
+                })
+                .unwrap()
+            })
+            .collect();
+        let asked = Arc::new(Mutex::new(false));
+        let flag = Arc::clone(&asked);
+        let abandoned = Lookup::start(move || {
+            *lock(&flag) = true;
+            Ok(())
+        });
+        drop(abandoned);
+        let last = Lookup::start(|| Ok(())).unwrap();
+        drop(release);
+        let mut fds = [PollFd::new(last.fd(), sys::POLLIN)];
+        operation::poll(&mut fds, None, Limit::after(10.0)).unwrap();
+        assert!(!*lock(&asked));
+        drop(busy);
     }
 
     #[test]
