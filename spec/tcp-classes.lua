@@ -109,6 +109,61 @@ t.test("a collected object is closed", function()
   t.equal(select(2, client:receive()), "closed")
 end)
 
+t.test("an object that was finalized by hand is a closed object", function()
+  local server = t.server()
+  local client, accepted = t.pair(server)
+  for _, object in ipairs { client, server, t.closing(socket.tcp4()) } do
+    local gc = getmetatable(object).__gc
+    gc(object)
+    gc(object)
+    t.equal(object:getfd(), -1)
+    t.returns({ 1 }, object:close())
+    t.equal(object:dirty(), false)
+  end
+  t.returns({ nil, "closed", "" }, client:receive())
+  t.returns({ nil, "closed", "" }, accepted:receive())
+end)
+
+-- On LuaJIT the C library crashes.
+local at_the_end = t.lua.jit and t.fix or t.test
+
+at_the_end("finalizers may use objects at the end of the program, in any order", function()
+  local text, status = t.run [[
+    local socket = require "socket"
+    local client, server, master
+    local function finalizer(word)
+      local function use()
+        pcall(client.receive, client)
+        pcall(client.send, client, "x")
+        pcall(server.accept, server)
+        pcall(master.bind, master, "127.0.0.1", 0)
+        pcall(tostring, client)
+        client:close()
+        server:getfd()
+        master:close()
+        io.write(word, " ")
+      end
+      if newproxy then
+        local proxy = newproxy(true)
+        getmetatable(proxy).__gc = use
+        return proxy
+      end
+      return setmetatable({}, { __gc = use })
+    end
+    local first = finalizer "first"
+    server = assert(socket.bind("127.0.0.1", 0))
+    server:settimeout(0)
+    local host, port = server:getsockname()
+    client = assert(socket.connect(host, port))
+    client:settimeout(0)
+    master = socket.tcp()
+    local last = finalizer "last"
+    _G.kept = { first, last }
+  ]]
+  t.equal(status, 0, text)
+  t.equal(text, "last first ")
+end)
+
 t.fix("an object is closed at the end of its scope", function()
   if not t.lua.close then t.skip("no variable can be closed here") end
   local client, accepted = t.pair()
