@@ -57,8 +57,46 @@ pub fn limit_of<S: Subject>(subject: &mut S) -> Limit {
 ///
 /// `l` is an entry's state, whose last act this is. The subject, and what the operation
 /// and the context point at, are arguments of the entry or anchored by them.
-#[inline]
-pub unsafe fn run<S, O, C>(l: *mut lua_State, run: Run<S, O, C>) -> c_int
+#[inline(always)] // or what an operation that need not wait costs doubles
+pub unsafe fn run<S, O, C>(l: *mut lua_State, mut run: Run<S, O, C>) -> c_int
+where
+    S: Subject + 'static,
+    O: Operation<S> + Copy + 'static,
+    O::Output: Copy + 'static,
+    C: Copy + 'static,
+{
+    // SAFETY: as the contract says; nothing in the closure uses Lua.
+    unsafe {
+        match guard(l, || begin(&mut run)) {
+            First::Done(output) if !task::budget_is_spent() => {
+                (run.finish)(l, run.subject, output, run.context)
+            }
+            first => go_on(l, run, first),
+        }
+    }
+}
+
+/// The first step, unless another operation is under way.
+#[inline(always)]
+fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Output> {
+    // SAFETY: Lua owns the subject, and nobody else uses it during the call.
+    let subject = unsafe { &mut *run.subject };
+    if let (Some(direction), Some(socket)) = (run.direction, subject.socket())
+        && socket.is_parked(direction)
+    {
+        return First::Done(run.op.refuse(subject, Error::Busy));
+    }
+    match run.op.step(subject) {
+        Step::Done(output) => First::Done(output),
+        Step::Drained => First::Wait { sure: false },
+        Step::Wait => First::Wait { sure: true },
+    }
+}
+
+/// What comes after a first step that does not end the call.
+#[cold]
+#[inline(never)]
+unsafe fn go_on<S, O, C>(l: *mut lua_State, run: Run<S, O, C>, first: First<O::Output>) -> c_int
 where
     S: Subject + 'static,
     O: Operation<S> + Copy + 'static,
@@ -73,28 +111,9 @@ where
         finish,
         context,
     } = run;
-    // SAFETY: as the contract says; nothing in the closures uses Lua.
+    // SAFETY: as the contract of `run` says; nothing in the closures uses Lua.
     unsafe {
-        let first = guard(l, || {
-            if let (Some(direction), Some(socket)) = (direction, (*subject).socket())
-                && socket.is_parked(direction)
-            {
-                return First::Done(op.refuse(&mut *subject, Error::Busy));
-            }
-            match op.step(&mut *subject) {
-                Step::Done(output) => First::Done(output),
-                Step::Drained => First::Wait {
-                    limit: limit(&mut *subject),
-                    sure: false,
-                },
-                Step::Wait => First::Wait {
-                    limit: limit(&mut *subject),
-                    sure: true,
-                },
-            }
-        });
         let output = match first {
-            First::Done(output) if !task::budget_is_spent() => output,
             First::Done(output) => match task::current(l) {
                 Some(scheduler) => {
                     let job = Job::done(subject, op, finish, context, output);
@@ -102,16 +121,19 @@ where
                 }
                 None => output,
             },
-            First::Wait { limit, sure } => match task::current(l) {
-                Some(scheduler) if !limit.is_now() => {
-                    let job = Job::new(subject, op, direction, finish, context);
-                    return task::park(l, scheduler, job, limit);
+            First::Wait { sure } => {
+                let limit = guard(l, || limit(&mut *subject));
+                match task::current(l) {
+                    Some(scheduler) if !limit.is_now() => {
+                        let job = Job::new(subject, op, direction, finish, context);
+                        return task::park(l, scheduler, job, limit);
+                    }
+                    _ => guard(l, || {
+                        let last = if sure { Step::Wait } else { Step::Drained };
+                        operation::go_on(&mut op, &mut *subject, limit, last)
+                    }),
                 }
-                _ => guard(l, || {
-                    let last = if sure { Step::Wait } else { Step::Drained };
-                    operation::go_on(&mut op, &mut *subject, limit, last)
-                }),
-            },
+            }
         };
         finish(l, subject, output, context)
     }
@@ -120,5 +142,8 @@ where
 #[derive(Clone, Copy)]
 enum First<T> {
     Done(T),
-    Wait { limit: Limit, sure: bool },
+    /// It must wait; `sure` if the kernel said so.
+    Wait {
+        sure: bool,
+    },
 }

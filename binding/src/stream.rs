@@ -40,7 +40,11 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
     // SAFETY: called by Lua; `check` proved the kind.
     unsafe {
         let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
-        let prefix = stack::opt_bytes(l, 3);
+        let count = lua::lua_gettop(l);
+        let prefix = match count {
+            3.. => stack::opt_bytes(l, 3),
+            _ => stack::Bytes::EMPTY,
+        };
         let pattern = check_pattern(l, 2, prefix.len());
         let context = Context {
             prefix,
@@ -49,7 +53,8 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let Some(pattern) = pattern else {
             return push_received(l, stream, Received::EMPTY, context);
         };
-        let op = Receive::bounded(pattern, most(l, 4));
+        let most = if count > 3 { most(l, 4) } else { usize::MAX };
+        let op = Receive::bounded(pattern, most);
         drive::run(l, receiving(stream, op, context))
     }
 }
@@ -101,6 +106,7 @@ unsafe fn most(l: *mut lua_State, arg: c_int) -> usize {
 
 /// Reads the pattern at `arg`. A count includes the prefix: `None` if the prefix
 /// alone suffices.
+#[inline]
 unsafe fn check_pattern(l: *mut lua_State, arg: c_int, prefix: usize) -> Option<Pattern> {
     // SAFETY: called by an entry.
     unsafe {
@@ -127,6 +133,7 @@ fn named(name: &[u8]) -> Option<Pattern> {
     }
 }
 
+#[inline]
 unsafe fn check_count(l: *mut lua_State, arg: c_int, prefix: usize) -> Option<Pattern> {
     // SAFETY: called by an entry.
     unsafe {

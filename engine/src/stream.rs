@@ -301,7 +301,7 @@ impl Receive {
     }
 
     /// The result, if what is in the buffer suffices.
-    #[inline]
+    #[inline(always)] // the way that most calls go
     #[allow(clippy::wrong_self_convention)] // it is no constructor
     fn from_buffer(&mut self, stream: &mut Stream) -> Option<Received> {
         match self.pattern {
@@ -319,7 +319,6 @@ impl Receive {
         }
     }
 
-    #[inline]
     fn line(&mut self, stream: &mut Stream) -> Option<Received> {
         let unread = stream.buffer.unread();
         let Some(at) = memchr(b'\n', &unread[self.scanned..]) else {
@@ -353,6 +352,24 @@ impl Receive {
                 error: None,
             },
         })
+    }
+
+    /// Reads until what is there suffices.
+    fn read_on(&mut self, stream: &mut Stream) -> Step<Received> {
+        loop {
+            let short = match stream.fill(self.missing(stream)) {
+                Ok(Filled::Some) => false,
+                Ok(Filled::Short) => true,
+                Ok(Filled::End) => return Step::Done(self.at_end(stream)),
+                Ok(Filled::WouldBlock) => return Step::Wait,
+                Err(error) => return Step::Done(self.partial(stream, Some(error))),
+            };
+            match self.from_buffer(stream) {
+                Some(received) => return Step::Done(received),
+                None if short => return Step::Drained,
+                None => {}
+            }
+        }
     }
 
     /// How many bytes more are wanted; `usize::MAX` if unknown.
@@ -392,22 +409,9 @@ impl Operation<Stream> for Receive {
             Step::Done(Err(error)) => return Step::Done(self.refuse(stream, error)),
             _ => return Step::Wait,
         }
-        loop {
-            if let Some(received) = self.from_buffer(stream) {
-                return Step::Done(received);
-            }
-            match stream.fill(self.missing(stream)) {
-                Ok(Filled::Some) => {}
-                Ok(Filled::Short) => {
-                    return match self.from_buffer(stream) {
-                        Some(received) => Step::Done(received),
-                        None => Step::Drained,
-                    };
-                }
-                Ok(Filled::End) => return Step::Done(self.at_end(stream)),
-                Ok(Filled::WouldBlock) => return Step::Wait,
-                Err(error) => return Step::Done(self.partial(stream, Some(error))),
-            }
+        match self.from_buffer(stream) {
+            Some(received) => Step::Done(received),
+            None => self.read_on(stream),
         }
     }
 
