@@ -1,5 +1,6 @@
 //! Where the lines of a conversation come from: an editor at the terminal.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rustyline::error::ReadlineError;
@@ -52,7 +53,11 @@ impl Input {
                 self.text.extend_from_slice(line.as_bytes());
                 Answer::Line
             }
-            Err(ReadlineError::Interrupted) => Answer::Never,
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Answer::Never,
+            // The person typed something that is no UTF-8.
+            Err(ReadlineError::Io(problem)) if problem.kind() == ErrorKind::InvalidData => {
+                Answer::Never
+            }
             Err(_) => Answer::End,
         }
     }

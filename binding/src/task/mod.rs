@@ -1,6 +1,6 @@
 //! `socket.task`: many tasks at once, in code that looks as if it waited.
 //!
-//! [`scheduler`] holds the tasks and the loop, [`job`] what they wait for, [`suspend`] how
+//! [`mod@scheduler`] holds the tasks and the loop, [`job`] what they wait for, [`suspend`] how
 //! an entry is left and continued, [`fibers`] what to do where it cannot be. What tasks
 //! are to each other (joining, groups, channels) is written in Lua, over the primitives
 //! below.
