@@ -31,12 +31,15 @@ pub unsafe fn preload(l: *mut lua_State) {
 }
 
 unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; three slots are used.
+    // SAFETY: called by Lua; four slots are used.
     unsafe {
+        // Never freed: on 5.5 a long string remembers the allocator it was made with.
+        let limited = Box::into_raw(Box::new(Limited::around(l)));
         lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int);
         for &(name, function) in FUNCTIONS {
             lua::lua_pushvalue(l, -1); // for `failed` and `failing`: the module
-            lua::lua_pushcclosure(l, function, 1);
+            lua::lua_pushlightuserdata(l, limited.cast());
+            lua::lua_pushcclosure(l, function, 2);
             lua::lua_setfield(l, -2, name.as_ptr());
         }
     }
@@ -47,21 +50,22 @@ unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
 /// returns. During the call the first `n` requests for memory are met and all
 /// later ones refused; no garbage is collected, unless for want of memory.
 unsafe extern "C-unwind" fn failing(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua. The allocator points to this frame only during `lua_pcall`,
-    // which no error leaves.
+    // SAFETY: called by Lua. The second upvalue is the allocator that `open` made.
     unsafe {
         let left = lua::luaL_checkinteger(l, 1);
         lua::luaL_checktype(l, 2, lua::LUA_TFUNCTION);
         lua::lua_remove(l, 1);
-        let mut limited = Limited::around(l, left.max(0) as usize);
+        let limited = lua::lua_touserdata(l, lua::lua_upvalueindex(2)).cast::<Limited>();
         lua::lua_gc(l, lua::LUA_GCSTOP, 0);
-        limited.install(l);
+        (*limited).left = left.max(0) as usize;
+        (*limited).refused = false;
+        Limited::install(limited, l);
         let status = lua::lua_pcall(l, lua::lua_gettop(l) - 1, lua::LUA_MULTRET, 0);
-        limited.remove(l);
+        (*limited).remove(l);
         lua::lua_gc(l, lua::LUA_GCRESTART, 0);
         lua::lua_pushboolean(l, (status == lua::LUA_OK) as c_int);
         lua::lua_insert(l, 1);
-        lua::lua_pushboolean(l, limited.refused as c_int);
+        lua::lua_pushboolean(l, (*limited).refused as c_int);
         lua::lua_setfield(l, lua::lua_upvalueindex(1), c"refused".as_ptr());
         lua::lua_gettop(l)
     }
@@ -84,21 +88,21 @@ struct Limited {
 }
 
 impl Limited {
-    unsafe fn around(l: *mut lua_State, left: usize) -> Limited {
+    unsafe fn around(l: *mut lua_State) -> Limited {
         let mut inner_data = std::ptr::null_mut();
         // SAFETY: the caller's state.
         let inner = unsafe { lua::lua_getallocf(l, &mut inner_data) };
         Limited {
             inner,
             inner_data,
-            left,
+            left: 0,
             refused: false,
         }
     }
 
-    unsafe fn install(&mut self, l: *mut lua_State) {
-        // SAFETY: the caller removes it before `self` moves or ends.
-        unsafe { lua::lua_setallocf(l, allocate, (&raw mut *self).cast()) }
+    unsafe fn install(limited: *mut Limited, l: *mut lua_State) {
+        // SAFETY: it lives as long as the process.
+        unsafe { lua::lua_setallocf(l, allocate, limited.cast()) }
     }
 
     unsafe fn remove(&self, l: *mut lua_State) {
