@@ -5,7 +5,7 @@
 local ltn12 = require "ltn12"
 local M = require "mime.core"
 
-local error, type = error, type
+local error, tonumber, type = error, tonumber, type
 local cycle, chain = ltn12.filter.cycle, ltn12.filter.chain
 local b64, unb64, qp, unqp, wrp, qpwrp = M.b64, M.unb64, M.qp, M.unqp, M.wrp, M.qpwrp
 local eol, dot, undot, compress, decompress = M.eol, M.dot, M.undot, M.compress, M.decompress
@@ -97,8 +97,8 @@ wrapt.base64 = wrapt.text
 wrapt.default = wrapt.text
 
 wrapt["quoted-printable"] = function(length)
-  length = length or LINE_LENGTH
-  if type(length) ~= "number" or length < SHORTEST_LINE then error("a line takes at least 4 characters", 3) end
+  length = tonumber(length) or LINE_LENGTH
+  if length < SHORTEST_LINE then error("a line of quoted-printable takes at least 4 characters", 2) end
   return cycle(qpwrp, length, length)
 end
 
