@@ -129,7 +129,14 @@ where
                         return task::park(l, scheduler, job, limit);
                     }
                     _ => guard(l, || {
-                        let last = if sure { Step::Wait } else { Step::Drained };
+                        let last = match (*subject).socket() {
+                            // Only a task can wait for the next edge, so ask after all.
+                            Some(socket) if std::mem::take(&mut socket.edge.drained) => {
+                                op.step(&mut *subject)
+                            }
+                            _ if sure => Step::Wait,
+                            _ => Step::Drained,
+                        };
                         operation::go_on(&mut op, &mut *subject, limit, last)
                     }),
                 }

@@ -24,15 +24,30 @@ pub trait Parked {
     /// Goes as far as it can without waiting; whether it is done.
     fn step(&mut self) -> bool;
 
-    /// What the last step waits for, and the serial number of the descriptor if that is
-    /// one of our sockets' (0 if not).
-    fn interest(&mut self) -> (Interest<'_>, u64);
+    /// What the last step waits for.
+    fn interest(&mut self) -> (Interest<'_>, Known);
+
+    /// A loop is told from now on of the edges of the descriptor it waits for.
+    fn watched(&mut self) {}
+
+    /// There was an edge; with `hangup`, one that is the last.
+    fn edge(&mut self, _hangup: bool) {}
 
     /// Ends it for the reason `why`.
     fn give_up(&mut self, why: Error);
 
     /// A descriptor that it may watch is being closed.
     fn closing(&mut self, _: Fd) {}
+}
+
+/// What is known of a descriptor that an operation waits for.
+#[derive(Clone, Copy, Default)]
+pub struct Known {
+    /// Its serial number if it is one of our sockets'; 0 if not.
+    pub serial: u64,
+    /// Whether the last step has not asked the kernel, because the descriptor was known to
+    /// be empty: an edge since then counts.
+    pub unasked: bool,
 }
 
 /// Why a parked operation was handed back.
@@ -63,7 +78,18 @@ pub struct EventLoop<J> {
     timers: Timers,
     parked: Vec<Option<Entry<J>>>,
     /// Those whose step may lead on.
-    woken: Vec<Waiter>,
+    woken: Vec<(Waiter, Wake)>,
+}
+
+/// Why a step may lead on.
+#[derive(Clone, Copy, PartialEq)]
+enum Wake {
+    /// There was an edge.
+    Edge,
+    /// There was one, and there will be no other.
+    Hangup,
+    /// Something else.
+    Other,
 }
 
 /// What is known of a descriptor number.
@@ -72,6 +98,10 @@ struct Slot {
     /// The descriptor in time that is registered; 0 if none is known to be.
     serial: u64,
     waiters: Vec<(Direction, Waiter)>,
+    /// Whether there was an edge to read that woke nobody.
+    pending: bool,
+    /// Whether the end of the stream was told.
+    hangup: bool,
 }
 
 thread_local! {
@@ -145,7 +175,7 @@ impl<J: Parked> EventLoop<J> {
 
     /// Has the job of `owner` stepped in the next turn.
     pub fn wake(&mut self, owner: Waiter) {
-        self.woken.push(owner);
+        self.woken.push((owner, Wake::Other));
     }
 
     /// How many deadlines are running.
@@ -194,14 +224,22 @@ impl<J: Parked> EventLoop<J> {
             let failed = event.is_error();
             let read = failed || event.is_readable() || event.is_read_closed();
             let write = failed || event.is_writable() || event.is_write_closed();
+            slot.hangup |= failed || event.is_read_closed();
+            slot.pending |= read;
+            let why = if slot.hangup {
+                Wake::Hangup
+            } else {
+                Wake::Edge
+            };
             slot.waiters.retain(|(direction, waiter)| {
                 let ready = if *direction == Direction::Read {
+                    slot.pending &= !read;
                     read
                 } else {
                     write
                 };
                 if ready {
-                    self.woken.push(*waiter);
+                    self.woken.push((*waiter, why));
                 }
                 !ready
             });
@@ -220,7 +258,7 @@ impl<J: Parked> EventLoop<J> {
             for (_, waiter) in std::mem::take(&mut slot.waiters) {
                 if let Some(Some(entry)) = self.parked.get_mut(waiter as usize) {
                     entry.job.closing(fd);
-                    self.woken.push(waiter);
+                    self.woken.push((waiter, Wake::Hangup));
                 }
             }
         }
@@ -228,12 +266,15 @@ impl<J: Parked> EventLoop<J> {
 
     fn step_woken(&mut self, over: &mut Vec<(Waiter, Over)>) {
         let mut woken = std::mem::take(&mut self.woken);
-        for owner in woken.drain(..) {
+        for (owner, why) in woken.drain(..) {
             let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
                 continue;
             };
             if entry.over {
                 continue;
+            }
+            if why != Wake::Other {
+                entry.job.edge(why == Wake::Hangup);
             }
             if entry.job.step() {
                 entry.over = true;
@@ -260,6 +301,8 @@ impl<J: Parked> EventLoop<J> {
                 continue;
             }
             let come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            // The last look before giving up is a real one.
+            entry.job.edge(false);
             let why = if come(entry.until) {
                 Over::Until
             } else if entry.job.step() {
@@ -287,28 +330,34 @@ impl<J: Parked> EventLoop<J> {
             entry.due = entry.limit.wake(Instant::now());
         }
         let (due, until) = (entry.due, entry.until);
-        let (interest, serial) = entry.job.interest();
+        let (interest, known) = entry.job.interest();
         let mut registry = Registry {
             poll: &self.poll,
             slots: &mut self.slots,
         };
-        let mut ready = false;
-        let mut wake = None;
+        let (mut ready, mut wake) = (None, None);
         match interest {
-            Interest::One(fd, direction) => ready = registry.watch(fd, serial, direction, owner),
+            Interest::One(fd, direction) => ready = registry.watch(fd, known, direction, owner),
             Interest::Many(fds, instant) => {
                 wake = instant;
                 for polled in fds.iter().filter(|polled| polled.fd() != sys::INVALID) {
                     for direction in [Direction::Read, Direction::Write] {
                         if polled.events() & direction.events() != 0 {
-                            ready |= registry.watch(polled.fd(), 0, direction, owner);
+                            ready = ready.or(registry.watch(
+                                polled.fd(),
+                                Known::default(),
+                                direction,
+                                owner,
+                            ));
                         }
                     }
                 }
             }
         }
-        if ready {
-            self.woken.push(owner);
+        match ready {
+            Some(why) => self.woken.push((owner, why)),
+            None if known.serial != 0 => entry.job.watched(),
+            None => {}
         }
         self.timers
             .set(owner, [due, until, wake].into_iter().flatten().min());
@@ -327,24 +376,43 @@ struct Registry<'a> {
 }
 
 impl Registry<'_> {
-    /// Notes that `waiter` waits for `fd`. Whether it need not, because the descriptor
-    /// cannot be waited for: the next step will tell why.
-    fn watch(&mut self, fd: Fd, serial: u64, direction: Direction, waiter: Waiter) -> bool {
+    /// Notes that `waiter` waits for `fd`. `Some` if it need not: there was an edge
+    /// already, or the descriptor cannot be waited for, and the next step will tell why.
+    fn watch(
+        &mut self,
+        fd: Fd,
+        known: Known,
+        direction: Direction,
+        waiter: Waiter,
+    ) -> Option<Wake> {
         let number = fd as usize;
         if number >= self.slots.len() {
             self.slots.resize_with(number + 1, Slot::default);
         }
         let slot = &mut self.slots[number];
-        if serial == 0 || slot.serial != serial {
+        if known.serial == 0 || slot.serial != known.serial {
             if !register(self.poll, fd) {
-                return true;
+                return Some(Wake::Other);
             }
-            slot.serial = serial;
+            *slot = Slot {
+                serial: known.serial,
+                waiters: std::mem::take(&mut slot.waiters),
+                ..Slot::default()
+            };
+        } else if direction == Direction::Read {
+            let pending = std::mem::replace(&mut slot.pending, false);
+            if known.unasked && (pending || slot.hangup) {
+                return Some(if slot.hangup {
+                    Wake::Hangup
+                } else {
+                    Wake::Edge
+                });
+            }
         }
         if !slot.waiters.contains(&(direction, waiter)) {
             slot.waiters.push((direction, waiter));
         }
-        false
+        None
     }
 }
 

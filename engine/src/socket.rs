@@ -13,6 +13,22 @@ use crate::resolve::{self, Resolved};
 use crate::select;
 use crate::sys::{self, Fd, PollFd, SockAddr};
 
+/// What an event loop and the reads of a descriptor tell each other, so that a read is not
+/// tried when it is known to find nothing.
+///
+/// Where readiness is told by edges, a read that brings less than there was room for has
+/// emptied the descriptor, and there will be an edge when more comes: until then, reading is
+/// in vain (epoll(7)). After the end of the stream there is no further edge.
+#[derive(Clone, Copy, Default)]
+pub struct Edge {
+    /// Whether a loop is told of the descriptor's edges.
+    pub watched: bool,
+    /// Whether the end of the stream was told.
+    pub hangup: bool,
+    /// Whether the descriptor is empty, as far as is known.
+    pub drained: bool,
+}
+
 /// A descriptor, or the place for one.
 pub struct Socket {
     fd: Fd,
@@ -33,6 +49,8 @@ pub struct Socket {
     pub timeouts: Timeouts,
     /// Options to be set on every descriptor of this object.
     pub remembered: Remembered,
+    /// What is known of its readiness.
+    pub edge: Edge,
     /// In which directions an operation is parked in an event loop (see [`Socket::park`]).
     parked: u8,
     /// Names the descriptor: no two descriptors of a process, in the course of
@@ -53,6 +71,11 @@ impl Socket {
             bound: false,
             timeouts: Timeouts::NONE,
             remembered: Remembered::new(),
+            edge: Edge {
+                watched: false,
+                hangup: false,
+                drained: false,
+            },
             parked: 0,
             serial: 0,
         }
@@ -107,6 +130,7 @@ impl Socket {
         self.fd = fd;
         self.closed = fd == sys::INVALID;
         self.placeholder = false;
+        self.edge = Edge::default();
         self.serial = if self.closed {
             0
         } else {

@@ -356,6 +356,9 @@ impl Receive {
 
     /// Reads until what is there suffices.
     fn read_on(&mut self, stream: &mut Stream) -> Step<Received> {
+        if stream.socket.edge.drained {
+            return Step::Wait;
+        }
         loop {
             let short = match stream.fill(self.missing(stream)) {
                 Ok(Filled::Some) => false,
@@ -456,6 +459,10 @@ impl Stream {
                 }
             }
         });
+        let edge = &mut self.socket.edge;
+        let plain = matches!(self.transport, Transport::Socket);
+        edge.drained =
+            plain && edge.watched && !edge.hangup && matches!(read, Some(Ok((1.., true))));
         match read.ok_or(Error::NoMemory)? {
             Ok((0, _)) => Ok(Filled::End),
             Ok((_, true)) => Ok(Filled::Short),

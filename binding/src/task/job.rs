@@ -3,8 +3,9 @@
 use std::ffi::c_int;
 
 use luasocket_engine::error::Error;
-use luasocket_engine::event_loop::Parked;
+use luasocket_engine::event_loop::{Known, Parked};
 use luasocket_engine::operation::{Direction, Interest, Operation, Step};
+use luasocket_engine::socket::Socket;
 use luasocket_engine::sys::Fd;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -110,10 +111,27 @@ impl Parked for Job {
         }
     }
 
-    fn interest(&mut self) -> (Interest<'_>, u64) {
+    fn interest(&mut self) -> (Interest<'_>, Known) {
         match self {
             Job::Operation(kept) => kept.interest(),
-            Job::Signal { .. } => (Interest::Many(&mut [], None), 0),
+            Job::Signal { .. } => (Interest::Many(&mut [], None), Known::default()),
+        }
+    }
+
+    fn watched(&mut self) {
+        if let Job::Operation(kept) = self
+            && let Some(socket) = kept.socket()
+        {
+            socket.edge.watched = true;
+        }
+    }
+
+    fn edge(&mut self, hangup: bool) {
+        if let Job::Operation(kept) = self
+            && let Some(socket) = kept.socket()
+        {
+            socket.edge.drained = false;
+            socket.edge.hangup |= hangup;
         }
     }
 
@@ -135,7 +153,9 @@ pub trait Typed {
     /// See [`Parked::step`].
     fn step(&mut self) -> bool;
     /// See [`Parked::interest`].
-    fn interest(&mut self) -> (Interest<'_>, u64);
+    fn interest(&mut self) -> (Interest<'_>, Known);
+    /// The socket of what it works on.
+    fn socket(&mut self) -> Option<&mut Socket>;
     /// See [`Parked::give_up`].
     fn give_up(&mut self, why: Error);
     /// See [`Parked::closing`].
@@ -181,18 +201,26 @@ where
         true
     }
 
-    fn interest(&mut self) -> (Interest<'_>, u64) {
+    fn interest(&mut self) -> (Interest<'_>, Known) {
         // SAFETY: as in `step`.
         let subject = unsafe { &mut *self.subject };
         let own = subject
             .socket()
-            .map(|socket| (socket.fd(), socket.serial()));
+            .map(|socket| (socket.fd(), socket.serial(), socket.edge.drained));
         let interest = self.op.interest(subject);
-        let serial = match (&interest, own) {
-            (Interest::One(fd, _), Some((own, serial))) if *fd == own => serial,
-            _ => 0,
+        let known = match (&interest, own) {
+            (Interest::One(fd, direction), Some((own, serial, drained))) if *fd == own => Known {
+                serial,
+                unasked: drained && *direction == Direction::Read,
+            },
+            _ => Known::default(),
         };
-        (interest, serial)
+        (interest, known)
+    }
+
+    fn socket(&mut self) -> Option<&mut Socket> {
+        // SAFETY: as in `step`.
+        unsafe { (*self.subject).socket() }
     }
 
     fn give_up(&mut self, why: Error) {
