@@ -129,13 +129,14 @@ where
                         return task::park(l, scheduler, job, limit);
                     }
                     _ => guard(l, || {
-                        let last = match (*subject).socket() {
-                            // Only a task can wait for the next edge, so ask after all.
-                            Some(socket) if std::mem::take(&mut socket.edge.drained) => {
-                                op.step(&mut *subject)
-                            }
-                            _ if sure => Step::Wait,
-                            _ => Step::Drained,
+                        let socket = (*subject).socket();
+                        let unasked =
+                            socket.is_some_and(|socket| std::mem::take(&mut socket.edge.drained));
+                        let last = match sure {
+                            // Only a task can wait for the next edge.
+                            _ if unasked => op.step(&mut *subject),
+                            true => Step::Wait,
+                            false => Step::Drained,
                         };
                         operation::go_on(&mut op, &mut *subject, limit, last)
                     }),

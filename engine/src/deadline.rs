@@ -22,6 +22,12 @@ impl Timeouts {
         total: -1.0,
     };
 
+    /// Whether a call may not wait at all.
+    #[inline]
+    pub fn is_zero(&self) -> bool {
+        self.block == 0.0 || self.total == 0.0
+    }
+
     /// The limit of a call that starts now. Reads the clock only if it must.
     pub fn begin(&self) -> Limit {
         if self.block < 0.0 && self.total < 0.0 {

@@ -6,6 +6,7 @@
 //! once, edge-triggered, for both directions; after that, waiting costs no system call.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,7 @@ pub struct EventLoop<J> {
     timers: Timers,
     parked: Vec<Option<Entry<J>>>,
     /// Those whose step may lead on.
-    woken: Vec<(Waiter, Wake)>,
+    woken: VecDeque<(Waiter, Wake)>,
 }
 
 /// Why a step may lead on.
@@ -88,6 +89,8 @@ enum Wake {
     Edge,
     /// There was one, and there will be no other.
     Hangup,
+    /// Its deadline has come: the last look before giving up is a real one.
+    Time,
     /// Something else.
     Other,
 }
@@ -129,7 +132,7 @@ impl<J: Parked> EventLoop<J> {
             slots: Vec::new(),
             timers: Timers::default(),
             parked: Vec::new(),
-            woken: Vec::new(),
+            woken: VecDeque::new(),
         })
     }
 
@@ -140,7 +143,7 @@ impl<J: Parked> EventLoop<J> {
     }
 
     /// Parks `job` for `owner`, who has no other. Its last step waits. It is handed back
-    /// by [`EventLoop::turn`] when it is done or has exceeded `limit`, or, undone, at
+    /// by [`EventLoop::next_over`] when it is done or has exceeded `limit`, or, undone, at
     /// `until`.
     pub fn park(&mut self, owner: Waiter, job: J, limit: Limit, until: Option<Instant>) {
         if owner as usize >= self.parked.len() {
@@ -175,7 +178,7 @@ impl<J: Parked> EventLoop<J> {
 
     /// Has the job of `owner` stepped in the next turn.
     pub fn wake(&mut self, owner: Waiter) {
-        self.woken.push((owner, Wake::Other));
+        self.woken.push_back((owner, Wake::Other));
     }
 
     /// How many deadlines are running.
@@ -183,20 +186,55 @@ impl<J: Parked> EventLoop<J> {
         self.timers.len()
     }
 
-    /// One turn: waits at most `wait` (`None`: as long as it takes) until an operation
-    /// can go on, steps those that can, and appends to `over` whose are over.
-    pub fn turn(&mut self, wait: Option<Duration>, over: &mut Vec<(Waiter, Over)>) -> Result<()> {
+    /// Waits at most `wait` (`None`: as long as it takes) until an operation can go on. Then
+    /// [`EventLoop::next_over`] tells which are over.
+    pub fn turn(&mut self, wait: Option<Duration>) -> Result<()> {
         self.hear_closing();
-        let waits = if self.woken.is_empty() {
+        let wait = if self.woken.is_empty() {
             wait
         } else {
             Some(Duration::ZERO)
         };
-        let waited = self.poll(waits);
+        let waited = self.poll(wait);
         self.hear_closing();
-        self.step_woken(over);
-        self.expire(over);
+        self.expire();
         waited
+    }
+
+    /// Steps operations that can go on, until one is over. One by one, so that what an
+    /// operation has found is still at hand when its owner goes on.
+    pub fn next_over(&mut self) -> Option<(Waiter, Over)> {
+        while let Some((owner, why)) = self.woken.pop_front() {
+            if let Some(over) = self.step(owner, why) {
+                return Some((owner, over));
+            }
+        }
+        None
+    }
+
+    fn step(&mut self, owner: Waiter, why: Wake) -> Option<Over> {
+        let entry = self.parked.get_mut(owner as usize)?.as_mut()?;
+        if entry.over {
+            return None;
+        }
+        if why != Wake::Other {
+            entry.job.edge(why == Wake::Hangup);
+        }
+        let come = |at: Option<Instant>, now| at.is_some_and(|at| at <= now);
+        let now = (why == Wake::Time).then(Instant::now);
+        let over = if now.is_some_and(|now| come(entry.until, now)) {
+            Over::Until
+        } else if entry.job.step() {
+            Over::Done
+        } else if now.is_some_and(|now| come(entry.due, now)) {
+            entry.job.give_up(Error::Timeout);
+            Over::Done
+        } else {
+            self.await_job(owner);
+            return None;
+        };
+        entry.over = true;
+        Some(over)
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<()> {
@@ -239,7 +277,7 @@ impl<J: Parked> EventLoop<J> {
                     write
                 };
                 if ready {
-                    self.woken.push((*waiter, why));
+                    self.woken.push_back((*waiter, why));
                 }
                 !ready
             });
@@ -258,66 +296,20 @@ impl<J: Parked> EventLoop<J> {
             for (_, waiter) in std::mem::take(&mut slot.waiters) {
                 if let Some(Some(entry)) = self.parked.get_mut(waiter as usize) {
                     entry.job.closing(fd);
-                    self.woken.push((waiter, Wake::Hangup));
+                    self.woken.push_back((waiter, Wake::Hangup));
                 }
             }
         }
     }
 
-    fn step_woken(&mut self, over: &mut Vec<(Waiter, Over)>) {
-        let mut woken = std::mem::take(&mut self.woken);
-        for (owner, why) in woken.drain(..) {
-            let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
-                continue;
-            };
-            if entry.over {
-                continue;
-            }
-            if why != Wake::Other {
-                entry.job.edge(why == Wake::Hangup);
-            }
-            if entry.job.step() {
-                entry.over = true;
-                over.push((owner, Over::Done));
-            } else {
-                self.await_job(owner);
-            }
-        }
-        // Keeps the memory; what woke meanwhile is for the next turn.
-        woken.append(&mut self.woken);
-        self.woken = woken;
-    }
-
-    fn expire(&mut self, over: &mut Vec<(Waiter, Over)>) {
+    /// Wakes those whose deadline has come.
+    fn expire(&mut self) {
         if self.timers.is_empty() {
             return;
         }
         let now = Instant::now();
         while let Some(owner) = self.timers.due(now) {
-            let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
-                continue;
-            };
-            if entry.over {
-                continue;
-            }
-            let come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            // The last look before giving up is a real one.
-            entry.job.edge(false);
-            let why = if come(entry.until) {
-                Over::Until
-            } else if entry.job.step() {
-                Over::Done
-            } else if come(entry.due) {
-                entry.job.give_up(Error::Timeout);
-                Over::Done
-            } else {
-                self.await_job(owner);
-                continue;
-            };
-            if let Some(Some(entry)) = self.parked.get_mut(owner as usize) {
-                entry.over = true;
-            }
-            over.push((owner, why));
+            self.woken.push_back((owner, Wake::Time));
         }
     }
 
@@ -355,7 +347,7 @@ impl<J: Parked> EventLoop<J> {
             }
         }
         match ready {
-            Some(why) => self.woken.push((owner, why)),
+            Some(why) => self.woken.push_back((owner, why)),
             None if known.serial != 0 => entry.job.watched(),
             None => {}
         }

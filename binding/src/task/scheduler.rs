@@ -38,7 +38,6 @@ pub struct Scheduler {
     tasks: Vec<Box<Task>>,
     free: Vec<Waiter>,
     ready: VecDeque<Waiter>,
-    over: Vec<(Waiter, Over)>,
     current: Option<Waiter>,
     /// Tasks that have not ended.
     live: usize,
@@ -63,6 +62,8 @@ enum Order {
     RunAll,
     /// Run what is ready, wait at most that long, run what then is ready.
     Turn(Option<Duration>),
+    /// Run what is ready now.
+    Last,
     /// Go back to the program.
     Stop,
 }
@@ -101,8 +102,10 @@ pub unsafe fn current(l: *mut lua_State) -> Option<*mut Scheduler> {
     }
     // SAFETY: it is set only while the scheduler's loop runs.
     unsafe {
-        let same = (*scheduler).registry == lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
-        (same && (*scheduler).current.is_some()).then_some(scheduler)
+        let id = (*scheduler).current?;
+        let own = (&(*scheduler).tasks)[id as usize].thread == l
+            || (*scheduler).registry == lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
+        own.then_some(scheduler)
     }
 }
 
@@ -127,7 +130,6 @@ impl Scheduler {
             tasks: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
-            over: Vec::new(),
             current: None,
             live: 0,
             asleep: 0,
@@ -277,18 +279,17 @@ impl Scheduler {
         self.events.park(id, job, limit, until);
     }
 
-    /// Asks the kernel, waiting at most `wait`; makes tasks ready.
-    fn turn(&mut self, wait: Option<Duration>) -> Result<()> {
-        let mut over = std::mem::take(&mut self.over);
-        let turned = self.events.turn(wait, &mut over);
-        for (id, why) in over.drain(..) {
-            if why == Over::Until {
-                self.tasks[id as usize].raise = true;
-            }
-            self.end_wait(id);
+    /// The next task to run: one that is ready, or one whose wait is found to be over.
+    fn next(&mut self) -> Option<Waiter> {
+        if let Some(id) = self.ready.pop_front() {
+            return Some(id);
         }
-        self.over = over;
-        turned
+        let (id, why) = self.events.next_over()?;
+        if why == Over::Until {
+            self.tasks[id as usize].raise = true;
+        }
+        self.end_wait(id);
+        self.ready.pop_front()
     }
 }
 
@@ -461,50 +462,44 @@ unsafe fn run_loop(scheduler: *mut Scheduler, l: *mut lua_State) {
     // runs.
     unsafe {
         loop {
-            let mut left = BATCH;
-            while left > 0
-                && let Some(id) = (*scheduler).ready.pop_front()
-            {
-                left -= 1;
-                resume(scheduler, l, id);
-                if (*scheduler).order == Order::Stop {
-                    return;
-                }
-            }
-            let more = !(*scheduler).ready.is_empty();
+            let more = run_batch(scheduler, l);
+            let all_asleep = (*scheduler).live == (*scheduler).asleep;
             let wait = match (*scheduler).order {
                 Order::Stop => return,
-                _ if more => Some(Duration::ZERO),
-                Order::Turn(None) if (*scheduler).live == (*scheduler).asleep => return,
-                Order::Turn(wait) => wait,
-                Order::RunAll if (*scheduler).live == (*scheduler).asleep => return,
+                Order::Turn(_) | Order::RunAll if more => Some(Duration::ZERO),
+                Order::Turn(_) | Order::RunAll if all_asleep => return,
                 Order::RunAll => None,
-            };
-            if let Order::Turn(_) = (*scheduler).order
-                && !more
-            {
-                (*scheduler).order = Order::Turn(Some(Duration::ZERO));
-                let mut turned = Ok(());
-                guard(l, || turned = (*scheduler).turn(wait));
-                (*scheduler).outcome = turned;
-                while turned.is_ok()
-                    && let Some(id) = (*scheduler).ready.pop_front()
-                {
-                    resume(scheduler, l, id);
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break;
-                    }
+                Order::Turn(wait) => {
+                    // What this finds is the last batch.
+                    (*scheduler).order = Order::Last;
+                    wait
                 }
-                return;
-            }
+                Order::Last => return,
+            };
             let mut turned = Ok(());
-            guard(l, || turned = (*scheduler).turn(wait));
+            guard(l, || turned = (*scheduler).events.turn(wait));
             if turned.is_err() {
                 (*scheduler).outcome = turned;
                 return;
             }
         }
+    }
+}
+
+/// Runs some tasks that can run; whether there may be more.
+unsafe fn run_batch(scheduler: *mut Scheduler, l: *mut lua_State) -> bool {
+    // SAFETY: as `run_loop`.
+    unsafe {
+        for _ in 0..BATCH {
+            let mut next = None;
+            guard(l, || next = (*scheduler).next());
+            let Some(id) = next else { return false };
+            resume(scheduler, l, id);
+            if (*scheduler).order == Order::Stop {
+                return true;
+            }
+        }
+        true
     }
 }
 
