@@ -120,7 +120,10 @@ function M.done()
   if #failures > 0 then print() end
   print(string.format("%d passed, %d failed, %d skipped", count.passed, count.failed, count.skipped))
   io.stdout:flush()
-  os.exit(count.failed == 0 and 0 or 1, true)
+  -- LuaJIT takes a closure whose making ran out of memory for a smaller one when it frees it. No harm is done, but its
+  -- assertions count when the state is closed.
+  local miscounted = M.lua.jit and package.loaded["luasocket.alloc"]
+  os.exit(count.failed == 0 and 0 or 1, not miscounted)
 end
 
 return M
