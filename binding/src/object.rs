@@ -331,19 +331,12 @@ unsafe extern "C-unwind" fn tostring<K: Kind>(l: *mut lua_State) -> c_int {
     1
 }
 
-/// Pushes what class number `class` has as `__index`; whether that is a table, as we
-/// made it.
+/// Pushes the metatable of class number `class`.
 ///
 /// # Safety
 ///
-/// `l` is an entry's state. Uses 2 slots, leaves 1.
-pub unsafe fn push_methods(l: *mut lua_State, tag: &'static Tag, class: u8) -> bool {
+/// `l` is an entry's state, in which the kind is registered. Uses 1 slot.
+pub unsafe fn push_metatable_of(l: *mut lua_State, tag: &'static Tag, class: u8) {
     // SAFETY: as the contract says.
-    unsafe {
-        lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, tag.key(class));
-        lua::lua_pushstring(l, c"__index".as_ptr());
-        let found = lua::lua_rawget(l, -2);
-        lua::lua_remove(l, -2);
-        found == lua::LUA_TTABLE
-    }
+    unsafe { lua::lua_rawgetp(l, lua::LUA_REGISTRYINDEX, tag.key(class)) };
 }

@@ -74,9 +74,10 @@ pub unsafe fn push(l: *mut lua_State) {
     unsafe {
         object::register::<Place>(l, &[]);
         object::create::<Place>(l, 0, Call::new());
-        lua::lua_pushstring(l, c"getfd".as_ptr());
-        lua::lua_pushstring(l, c"dirty".as_ptr());
-        lua::lua_pushcclosure(l, select, 3);
+        for name in [c"getfd", c"dirty", c"__index", c"timeout"] {
+            lua::lua_pushstring(l, name.as_ptr());
+        }
+        lua::lua_pushcclosure(l, select, 5);
     }
 }
 
@@ -84,6 +85,8 @@ pub unsafe fn push(l: *mut lua_State) {
 const PLACE_OF_CALLS: c_int = 1;
 const GETFD: c_int = 2;
 const DIRTY: c_int = 3;
+const INDEX: c_int = 4;
+const TIMED_OUT: c_int = 5;
 /// Arguments of `select`, which stay where they are.
 const RECVT: c_int = 1;
 const SENDT: c_int = 2;
@@ -98,17 +101,21 @@ const HELD: c_int = 6;
 unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        let seconds = lua::luaL_optnumber(l, TIMEOUT, -1.0);
-        check_list(l, RECVT);
-        check_list(l, SENDT);
-        lua::lua_settop(l, TIMEOUT); // forgets surplus arguments
-        lua::lua_settop(l, WRITABLE);
+        let seconds = match lua::lua_type(l, TIMEOUT) {
+            lua::LUA_TNUMBER => lua::lua_tonumber(l, TIMEOUT),
+            _ => lua::luaL_optnumber(l, TIMEOUT, -1.0),
+        };
+        let lists = Lists {
+            recvt: check_list(l, RECVT),
+            sendt: check_list(l, SENDT),
+        };
+        lua::lua_settop(l, TIMEOUT);
         let shared =
             lua::lua_touserdata(l, lua::lua_upvalueindex(PLACE_OF_CALLS)).cast::<Object<Call>>();
         let shared = &raw mut (*shared).body;
-        let (call, found) = match collect_own(l, shared) {
+        let (call, found) = match collect_own(l, lists, shared) {
             Some(buffered) => (shared, buffered),
-            None => collect_any(l),
+            None => collect_any(l, lists),
         };
         let limit = if found {
             Limit::Now
@@ -120,7 +127,7 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
         let ready = guard(l, || wait(&mut *call, first));
         if in_task && ready == Ok(false) {
             (*call).busy = false;
-            return wait_in_task(l, limit);
+            return wait_in_task(l, lists, limit);
         }
         let outcome = push_ready(l, call, ready);
         (*call).busy = false;
@@ -128,7 +135,7 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
             Ok(true) => 2,
             Ok(false) if found => 2,
             Ok(false) => {
-                stack::push_bytes(l, b"timeout");
+                lua::lua_pushvalue(l, lua::lua_upvalueindex(TIMED_OUT));
                 3
             }
             Err(Error::Interrupted) => lua::luaL_error(l, c"interrupted!".as_ptr()),
@@ -137,14 +144,28 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
     }
 }
 
+/// Which of the lists there are.
+#[derive(Clone, Copy)]
+struct Lists {
+    recvt: bool,
+    sendt: bool,
+}
+
+impl Lists {
+    /// Index and direction of each.
+    fn each(self) -> impl Iterator<Item = (c_int, Direction)> {
+        let recvt = self.recvt.then_some((RECVT, Direction::Read));
+        let sendt = self.sendt.then_some((SENDT, Direction::Write));
+        recvt.into_iter().chain(sendt)
+    }
+}
+
 /// In a task, where nothing was ready at once: waits with a place of its own, and ends the
 /// entry.
-unsafe fn wait_in_task(l: *mut lua_State, limit: Limit) -> c_int {
+unsafe fn wait_in_task(l: *mut lua_State, lists: Lists, limit: Limit) -> c_int {
     // SAFETY: called by the entry, as its last act. The stack keeps what is watched.
     unsafe {
-        lua::lua_settop(l, TIMEOUT);
-        lua::lua_settop(l, WRITABLE);
-        let (subject, buffered) = collect_any(l);
+        let (subject, buffered) = collect_any(l, lists);
         (*subject).limit = if buffered { Limit::Now } else { limit };
         if buffered {
             let ready = guard(l, || wait(&mut *subject, Limit::Now));
@@ -238,18 +259,22 @@ unsafe fn push_selected(
     2
 }
 
-unsafe fn check_list(l: *mut lua_State, arg: c_int) {
+/// Whether there is a list at `arg`; raises for what is none.
+unsafe fn check_list(l: *mut lua_State, arg: c_int) -> bool {
     // SAFETY: called by an entry.
     unsafe {
-        if lua::lua_isnoneornil(l, arg) == 0 && lua::lua_istable(l, arg) == 0 {
-            stack::type_error(l, arg, c"table");
+        match lua::lua_type(l, arg) {
+            lua::LUA_TTABLE => true,
+            lua::LUA_TNIL | lua::LUA_TNONE => false,
+            _ => stack::type_error(l, arg, c"table"),
         }
     }
 }
 
 /// Collects from lists that hold our own objects only; whether some have buffered
-/// input. `None` if they hold something else, or the place is in use.
-unsafe fn collect_own(l: *mut lua_State, call: *mut Call) -> Option<bool> {
+/// input, which then are in a table `READABLE`. `None` if they hold something else, or the
+/// place is in use.
+unsafe fn collect_own(l: *mut lua_State, lists: Lists, call: *mut Call) -> Option<bool> {
     // SAFETY: called by an entry; the place belongs to the running function. No Lua
     // code runs, so nobody else can come to use it.
     unsafe {
@@ -260,39 +285,34 @@ unsafe fn collect_own(l: *mut lua_State, call: *mut Call) -> Option<bool> {
         (*call).connecting.clear();
         let mut methods = Methods::default();
         let mut buffered = false;
-        for (list, direction) in [(RECVT, Direction::Read), (SENDT, Direction::Write)] {
-            if lua::lua_istable(l, list) == 0 {
-                continue;
-            }
+        for (list, direction) in lists.each() {
             if lua::lua_getmetatable(l, list) != 0 {
-                lua::lua_settop(l, WRITABLE);
                 return None;
             }
             for index in 1.. {
                 lua::lua_rawgeti(l, list, index);
                 let Some(peek) = object::peek(l, -1) else {
-                    let end = lua::lua_isnil(l, -1) != 0;
-                    lua::lua_settop(l, WRITABLE);
-                    if end {
-                        break;
+                    if lua::lua_isnil(l, -1) == 0 {
+                        return None;
                     }
-                    return None;
+                    lua::lua_pop(l, 1);
+                    break;
                 };
                 let own = match Own::of(&peek) {
                     Some((kind, own)) if methods.are_ours(l, kind, peek.class) => own,
-                    _ => {
-                        lua::lua_settop(l, WRITABLE);
-                        return None;
-                    }
+                    _ => return None,
                 };
                 if direction == Direction::Read && own.is_dirty() {
-                    make_result(l, READABLE, 1);
+                    if !buffered {
+                        lua::lua_createtable(l, 1, 1);
+                        lua::lua_insert(l, READABLE);
+                        buffered = true;
+                    }
                     put_result(l, READABLE);
-                    buffered = true;
                 } else {
                     own.watch(&mut *call, direction, index as u32);
                 }
-                lua::lua_settop(l, WRITABLE);
+                lua::lua_pop(l, 1);
             }
         }
         (*call).busy = true;
@@ -412,11 +432,13 @@ unsafe fn methods_are(l: *mut lua_State, own: &OwnKind, class: u8) -> bool {
     // SAFETY: called by an entry; the method table is read raw.
     unsafe {
         let top = lua::lua_gettop(l);
-        let mut same = object::push_methods(l, own.tag, class);
+        object::push_metatable_of(l, own.tag, class);
+        lua::lua_pushvalue(l, lua::lua_upvalueindex(INDEX));
+        let mut same = lua::lua_rawget(l, top + 1) == lua::LUA_TTABLE;
         for (upvalue, method) in [(GETFD, own.getfd), (DIRTY, own.dirty)] {
             if same {
                 lua::lua_pushvalue(l, lua::lua_upvalueindex(upvalue));
-                lua::lua_rawget(l, top + 1);
+                lua::lua_rawget(l, top + 2);
                 same = lua::lua_tocfunction(l, -1).is_some_and(|f| f as usize == method as usize);
             }
         }
@@ -425,29 +447,25 @@ unsafe fn methods_are(l: *mut lua_State, own: &OwnKind, class: u8) -> bool {
     }
 }
 
-/// Collects from any lists, with a place of its own, which it leaves on the stack.
-unsafe fn collect_any(l: *mut lua_State) -> (*mut Call, bool) {
+/// Collects from any lists, with a place of its own, which it leaves on the stack behind
+/// both results and what is held.
+unsafe fn collect_any(l: *mut lua_State, lists: Lists) -> (*mut Call, bool) {
     // SAFETY: called by an entry.
     unsafe {
-        for result in [READABLE, WRITABLE] {
-            lua::lua_pushnil(l);
-            lua::lua_replace(l, result);
+        lua::lua_settop(l, TIMEOUT);
+        for _ in READABLE..=HELD {
+            lua::lua_createtable(l, 0, 0);
         }
-        lua::lua_createtable(l, 0, 0);
         let call = &raw mut (*object::create::<Place>(l, 0, Call::new())).body;
         let top = lua::lua_gettop(l);
         let (mut held, mut buffered) = (0, false);
-        for (list, direction) in [(RECVT, Direction::Read), (SENDT, Direction::Write)] {
-            if lua::lua_istable(l, list) == 0 {
-                continue;
-            }
+        for (list, direction) in lists.each() {
             for index in 1.. {
                 if lua::lua_geti(l, list, index) == lua::LUA_TNIL {
                     break;
                 }
                 if direction == Direction::Read && is_buffered(l, top + 1) {
                     lua::lua_settop(l, top + 1);
-                    make_result(l, READABLE, 1);
                     put_result(l, READABLE);
                     buffered = true;
                     lua::lua_settop(l, top);
@@ -581,10 +599,15 @@ unsafe fn push_ready(
     // SAFETY: called by an entry. The place is marked as in use (or nobody else's), so
     // it stays as it is whatever a collector may run meanwhile.
     unsafe {
-        let held = lua::lua_gettop(l) >= HELD;
+        let top = lua::lua_gettop(l);
+        let held = top >= HELD;
         let [readable, writable] = if ready? { count_ready(call) } else { [0, 0] };
-        make_result(l, READABLE, readable);
-        make_result(l, WRITABLE, writable);
+        if top < READABLE {
+            lua::lua_createtable(l, readable, readable);
+        }
+        if top < WRITABLE {
+            lua::lua_createtable(l, writable, writable);
+        }
         if readable + writable > 0 {
             for entry in (*call).selector.ready() {
                 let (list, result) = match entry.direction {
@@ -609,17 +632,6 @@ unsafe fn count_ready(call: *mut Call) -> [c_int; 2] {
         counts[entry.direction as usize] += 1;
     }
     counts
-}
-
-/// Makes a result table with room for `count` objects, unless there is one.
-unsafe fn make_result(l: *mut lua_State, result: c_int, count: c_int) {
-    // SAFETY: called by an entry; uses 1 slot.
-    unsafe {
-        if lua::lua_isnil(l, result) != 0 {
-            lua::lua_createtable(l, count, count);
-            lua::lua_replace(l, result);
-        }
-    }
 }
 
 /// Adds the value on top to a result table, by number and by itself, unless it is there.
