@@ -169,8 +169,8 @@ function M.framing(headers)
   end
   if not length then return "close" end
   local first
-  for item in string.gmatch(length, "[^,]*") do
-    item = string.match(item, "^%s*(%d+)%s*$") or (string.find(item, "%S") and "x" or first)
+  for text in string.gmatch(length, "[^,]*") do
+    local item = string.match(text, "^%s*(%d+)%s*$") or (string.find(text, "%S") and "x" or first)
     if item and (item == "x" or #item > 15 or first and tonumber(first) ~= tonumber(item)) then
       return nil, "invalid content-length"
     end
