@@ -158,7 +158,7 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
     if port.is_empty() {
         return Err(unknown);
     }
-    if address::service(port).map_err(raw)? == Service::Name {
+    let Service::Port(number) = address::service(port).map_err(raw)? else {
         // The resolver reads a negative number, and finds no such service.
         let negative = port.first() == Some(&b'-') && port.len() > 1;
         let digits = port.iter().skip(1).all(u8::is_ascii_digit);
@@ -167,6 +167,13 @@ fn numeric(host: &[u8], port: &[u8], family: Family) -> Result<SocketAddr> {
         } else {
             unknown
         });
+    };
+    if let Some(ip) = address::literal(host) {
+        let address = SocketAddr::new(ip, number);
+        return match family.admits(Family::of(&address)) {
+            true => Ok(address),
+            false => Err(Error::ResolveRaw(sys::EAI_ADDRFAMILY)),
+        };
     }
     if !resolve::may_be_numeric(host) {
         return Err(unknown);
