@@ -161,6 +161,12 @@ impl Stream {
         &self.buffer.unread()[..received.len]
     }
 
+    /// Gives the memory of some of the bytes received back to the system, as far as it can
+    /// be done in parts. Their content is lost; [`Stream::take`] must follow.
+    pub fn release(&mut self, range: std::ops::Range<usize>) {
+        sys::release(&mut self.buffer.unread_mut()[range]);
+    }
+
     /// As [`Stream::take`], but hands over the memory that the bytes lie in, with a
     /// NUL behind them; unless other bytes are there too, or memory is lacking.
     pub fn take_whole(&mut self, received: Received) -> Option<Vec<u8>> {
