@@ -12,7 +12,7 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::stack;
+use crate::{stack, task};
 
 /// A kind of object: TCP, UDP, ….
 pub trait Kind: 'static {
@@ -202,18 +202,51 @@ pub unsafe fn set_class<K: Kind>(
 
 static ANCHORS: u8 = 0;
 
-/// Makes the object on top findable by its body, as long as something else keeps it: for
-/// results that are pushed when the stack it lies on cannot be reached.
-///
-/// # Safety
-///
-/// `l` is an entry's state, with `object` on top. Uses 3 slots.
-pub unsafe fn anchor<K: Kind>(l: *mut lua_State, object: *mut Object<K::Body>) {
-    // SAFETY: as the contract says.
-    unsafe { anchor_as(l, (&raw const (*object).body).cast()) }
+/// Where an object lies until an operation on it ends.
+#[derive(Clone, Copy)]
+pub enum Spot {
+    /// On the stack of the entry, which ends with the operation.
+    Stack(c_int),
+    /// Out of reach, on the stack of a task, but [anchored](anchor_as) by its body.
+    Anchored,
 }
 
-/// Makes the value on top findable by `key`, as [`anchor`] does an object.
+impl Spot {
+    /// The spot of the object on top, of which `body` is the body.
+    ///
+    /// # Safety
+    ///
+    /// `l` is an entry's state. Uses 3 slots.
+    pub unsafe fn of_top<B>(l: *mut lua_State, body: *const B) -> Spot {
+        // SAFETY: as the contract says.
+        unsafe {
+            if task::current(l).is_none() {
+                return Spot::Stack(lua::lua_gettop(l));
+            }
+            anchor_as(l, body.cast());
+        }
+        Spot::Anchored
+    }
+
+    /// Pushes the object of `body`.
+    ///
+    /// # Safety
+    ///
+    /// `l` is the entry's state, or that on which its results are pushed. Uses 2 slots,
+    /// leaves 1.
+    pub unsafe fn push<B>(self, l: *mut lua_State, body: *const B) {
+        // SAFETY: as the contract says.
+        unsafe {
+            match self {
+                Spot::Stack(index) => lua::lua_pushvalue(l, index),
+                Spot::Anchored => push_anchored(l, body),
+            }
+        }
+    }
+}
+
+/// Makes the value on top findable by `key_of_value`, as long as something else keeps it:
+/// for results that are pushed when the stack it lies on cannot be reached.
 ///
 /// # Safety
 ///
@@ -237,7 +270,7 @@ pub unsafe fn anchor_as(l: *mut lua_State, key_of_value: *const c_void) {
     }
 }
 
-/// Pushes the object of `body`, for which [`anchor`] was called.
+/// Pushes the value that was [anchored](anchor_as) by the address of `body`.
 ///
 /// # Safety
 ///

@@ -13,7 +13,7 @@ use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
 use crate::drive::{self, Finish, Run, limit_of};
-use crate::object::{self, Class, Kind, Object, Tag, check};
+use crate::object::{self, Class, Kind, Object, Spot, Tag, check};
 use crate::socket::{self, SocketKind, push_inet_name};
 use crate::stack::{self, Bytes, Name, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind, discard};
@@ -95,17 +95,18 @@ unsafe extern "C-unwind" fn connect(l: *mut lua_State) -> c_int {
         let object = check::<Tcp>(l, 1, Tcp::ANY);
         let (host, port) = (stack::check_name(l, 2), stack::check_name(l, 3));
         object::set_class::<Tcp>(l, 1, object, CLIENT);
-        connect_to(l, &raw mut (*object).body, host, port, push_connected)
+        connect_to(l, &raw mut (*object).body, host, port, push_connected, ())
     }
 }
 
 /// Connects, and ends the entry with `finish`.
-unsafe fn connect_to(
+unsafe fn connect_to<C: Copy + 'static>(
     l: *mut lua_State,
     stream: *mut Stream,
     host: Name,
     port: Name,
-    finish: Finish<Stream, Result<(), Error>, ()>,
+    finish: Finish<Stream, Result<(), Error>, C>,
+    context: C,
 ) -> c_int {
     // SAFETY: called by an entry, as its last act; strings are its arguments.
     unsafe {
@@ -114,7 +115,7 @@ unsafe fn connect_to(
             (*stream).begin_connect(host.get(), port.get(), may_block)
         });
         match begun {
-            Begun::Known(result) => finish(l, stream, result, ()),
+            Begun::Known(result) => finish(l, stream, result, context),
             Begun::Going(op) => {
                 let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
                 drive::run(
@@ -125,7 +126,7 @@ unsafe fn connect_to(
                         direction,
                         limit,
                         finish,
-                        context: (),
+                        context,
                     },
                 )
             }
@@ -172,8 +173,8 @@ unsafe extern "C-unwind" fn socket_connect(l: *mut lua_State) -> c_int {
         if let Err(error) = guard(l, || bind_local(&mut *stream, local)) {
             return discard(l, stream, error);
         }
-        object::anchor::<Tcp>(l, object);
-        connect_to(l, stream, host, port, push_client)
+        let spot = Spot::of_top(l, stream);
+        connect_to(l, stream, host, port, push_client, spot)
     }
 }
 
@@ -182,13 +183,13 @@ unsafe fn push_client(
     l: *mut lua_State,
     stream: *mut Stream,
     connected: Result<(), Error>,
-    (): (),
+    spot: Spot,
 ) -> c_int {
     // SAFETY: called by an entry, which keeps the object on its stack.
     unsafe {
         match connected {
             Ok(()) => {
-                object::push_anchored(l, stream);
+                spot.push(l, stream);
                 1
             }
             Err(error) => discard(l, stream, error),

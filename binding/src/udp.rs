@@ -14,7 +14,7 @@ use mlua_sys::{lua_CFunction, lua_State};
 use crate::boundary::guard;
 use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
 use crate::drive::{self, Run};
-use crate::object::{self, Class, Kind, Tag, check};
+use crate::object::{self, Class, Kind, Spot, Tag, check};
 use crate::socket::{self, SocketKind, push_inet, push_inet_name};
 use crate::stack::{self, fail, push_outcome, succeed};
 use crate::task;
@@ -137,8 +137,8 @@ unsafe extern "C-unwind" fn setpeername(l: *mut lua_State) -> c_int {
             Err(error) => return fail(l, error),
         };
         lua::lua_pushvalue(l, 1);
-        object::anchor::<Udp>(l, object);
-        let (direction, finish, context) = (Some(Direction::Write), push_connected as _, ());
+        let context = Spot::of_top(l, subject);
+        let (direction, finish) = (Some(Direction::Write), push_connected as _);
         drive::run(
             l,
             Run {
@@ -166,14 +166,14 @@ unsafe fn push_connected(
     l: *mut lua_State,
     datagram: *mut Datagram,
     connected: Result<()>,
-    (): (),
+    spot: Spot,
 ) -> c_int {
     // SAFETY: called by an entry, which keeps the object on its stack.
     unsafe {
         if let Err(error) = connected {
             return fail(l, error);
         }
-        object::push_anchored(l, datagram);
+        spot.push(l, datagram);
         if let Some(object) = object::to::<Udp>(l, -1) {
             object::set_class::<Udp>(l, -1, object, CONNECTED);
         }

@@ -14,7 +14,7 @@ use mlua_sys::{lua_CFunction, lua_State};
 use crate::boundary::guard;
 use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
 use crate::drive::{self, Run, limit_of};
-use crate::object::{self, Class, Kind, Tag, check};
+use crate::object::{self, Class, Kind, Spot, Tag, check};
 use crate::socket::{self, HasSocket, SocketKind};
 use crate::stack::{self, fail, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind};
@@ -143,7 +143,7 @@ unsafe extern "C-unwind" fn connect_stream(l: *mut lua_State) -> c_int {
             Err(error) => return fail(l, error),
         };
         lua::lua_pushvalue(l, 1);
-        object::anchor::<UnixStream>(l, object);
+        let context = Spot::of_top(l, subject);
         let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
         drive::run(
             l,
@@ -153,7 +153,7 @@ unsafe extern "C-unwind" fn connect_stream(l: *mut lua_State) -> c_int {
                 direction,
                 limit,
                 finish: push_connected,
-                context: (),
+                context,
             },
         )
     }
@@ -163,14 +163,14 @@ unsafe fn push_connected(
     l: *mut lua_State,
     stream: *mut Stream,
     connected: Result<()>,
-    (): (),
+    spot: Spot,
 ) -> c_int {
     // SAFETY: called by an entry, which keeps the object on its stack.
     unsafe {
         if let Err(error) = connected {
             return fail(l, error);
         }
-        object::push_anchored(l, stream);
+        spot.push(l, stream);
         if let Some(object) = object::to::<UnixStream>(l, -1) {
             object::set_class::<UnixStream>(l, -1, object, CLIENT);
         }
