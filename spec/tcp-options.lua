@@ -314,7 +314,9 @@ t.fix("a port in use can be bound again with reuseaddr set beforehand", function
   client:close()
   server:close()
   local plain = t.closing(socket.tcp())
-  t.returns({ nil, "address already in use" }, plain:bind("127.0.0.1", port))
+  local bound, problem = plain:bind("127.0.0.1", port)
+  if bound then t.skip "the system keeps so many ports busy that it lets go of others early" end
+  t.equal(problem, "address already in use")
   local object = t.closing(socket.tcp())
   t.returns({ 1 }, object:setoption("reuseaddr", true))
   t.returns({ 1 }, object:bind("127.0.0.1", port))
