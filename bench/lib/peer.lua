@@ -32,6 +32,11 @@ function M.echo()
   return start("echo")
 end
 
+--- A port where HTTP is spoken: /length/N and /chunked/N answer so many bytes, other paths a few.
+function M.http()
+  return start("http")
+end
+
 --- A port where each connection gets `greeting` once, and is kept open.
 function M.hold(greeting)
   return start("hold", hex(greeting or ""))

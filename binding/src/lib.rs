@@ -15,6 +15,7 @@ mod drive;
 mod embed;
 mod except;
 mod hand_over;
+mod http;
 mod mime;
 #[cfg(feature = "mlua")]
 pub mod mlua;

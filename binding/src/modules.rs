@@ -7,6 +7,7 @@ use mlua_sys::lua_CFunction;
 use crate::embed::lua_module;
 
 pub use crate::digest::open as socket_digest;
+pub use crate::http::open as socket_http_core;
 pub use crate::mime::open as mime_core;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
@@ -134,6 +135,7 @@ pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket.http.body", socket_http_body),
     (c"socket.http.connection", socket_http_connection),
     (c"socket.http.cookies", socket_http_cookies),
+    (c"socket.http.core", socket_http_core),
     (c"socket.http.deadline", socket_http_deadline),
     (c"socket.http.exchange", socket_http_exchange),
     (c"socket.http.message", socket_http_message),

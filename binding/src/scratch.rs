@@ -79,6 +79,16 @@ pub unsafe fn push_out(l: *mut lua_State, scratch: *mut Scratch) {
     }
 }
 
+/// Lets go of buffers that were taken, without a result.
+pub unsafe fn release(scratch: *mut Scratch) {
+    // SAFETY: the scratch is on the caller's stack.
+    unsafe {
+        (*scratch).taken = false;
+        (*scratch).out.reset(KEPT);
+        (*scratch).spare.reset(KEPT);
+    }
+}
+
 /// Sets functions that use one scratch in the table on top.
 pub unsafe fn set_functions(l: *mut lua_State, functions: &[(&CStr, lua::lua_CFunction)]) {
     // SAFETY: the metatable is the one that `push` expects.

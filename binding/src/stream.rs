@@ -128,6 +128,7 @@ fn named(name: &[u8]) -> Option<Pattern> {
         [b'*', b'l', ..] | b"l" | b"line" => Some(Pattern::Line),
         [b'*', b'L', ..] | b"L" => Some(Pattern::RawLine),
         [b'*', b'a', ..] | b"a" | b"all" => Some(Pattern::All),
+        [b'*', b'h', ..] | b"h" => Some(Pattern::Head),
         [b'*', b'r', ..] | b"r" => Some(Pattern::Available),
         _ => None,
     }

@@ -84,6 +84,11 @@ impl Output {
         self.len += bytes.len();
     }
 
+    /// Makes the letters of ASCII small.
+    pub fn make_lowercase(&mut self) {
+        self.bytes[..self.len].make_ascii_lowercase();
+    }
+
     /// Appends one byte.
     #[inline]
     pub fn push(&mut self, byte: u8) {

@@ -77,6 +77,8 @@ pub enum Pattern {
     All,
     /// What is there, at least one byte.
     Available,
+    /// Up to and with the next line that is empty: the head of a message.
+    Head,
     /// That many bytes.
     Count(usize),
 }
@@ -312,6 +314,7 @@ impl Receive {
     fn from_buffer(&mut self, stream: &mut Stream) -> Option<Received> {
         match self.pattern {
             Pattern::Line | Pattern::RawLine => self.line(stream),
+            Pattern::Head => self.head(stream),
             Pattern::Count(0) => Some(zero_bytes(stream)),
             Pattern::Count(n) if stream.buffer.len() >= n => Some(Received {
                 len: n,
@@ -379,6 +382,32 @@ impl Receive {
                 None => {}
             }
         }
+    }
+
+    /// A line end, and another behind it or behind a CR.
+    fn head(&mut self, stream: &mut Stream) -> Option<Received> {
+        let unread = stream.buffer.unread();
+        while let Some(at) = memchr(b'\n', &unread[self.scanned..]) {
+            let line = self.scanned + at + 1;
+            let end = match &unread[line..] {
+                [b'\n', ..] => line + 1,
+                [b'\r', b'\n', ..] => line + 2,
+                // Not yet to be told.
+                [] | [b'\r'] => break,
+                _ => {
+                    self.scanned = line;
+                    continue;
+                }
+            };
+            if end > self.most {
+                return Some(Received::TOO_LONG);
+            }
+            return Some(Received {
+                len: end,
+                ..Received::EMPTY
+            });
+        }
+        (unread.len() > self.most).then_some(Received::TOO_LONG)
     }
 
     /// How many bytes more are wanted; `usize::MAX` if unknown.

@@ -35,6 +35,7 @@ export! {
     luaopen_socket_http_body = socket_http_body,
     luaopen_socket_http_connection = socket_http_connection,
     luaopen_socket_http_cookies = socket_http_cookies,
+    luaopen_socket_http_core = socket_http_core,
     luaopen_socket_http_deadline = socket_http_deadline,
     luaopen_socket_http_exchange = socket_http_exchange,
     luaopen_socket_http_message = socket_http_message,

@@ -7,6 +7,7 @@
 //! (`peer.rs`). Absolute times say little, so the table shows ratios.
 
 mod count;
+mod http;
 mod options;
 mod peer;
 mod process;

@@ -160,6 +160,7 @@ local genericform = M.genericform
 local function simpleform(address, content)
   if M.genericform ~= genericform then return M.genericform(address, content) end
   local reqt = genericform(address, content)
+  reqt.simple = true
   if content ~= nil then reqt.source, reqt.body = nil, tostring(content) end
   return reqt
 end

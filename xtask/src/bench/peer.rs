@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
+use super::http;
 use crate::Result;
 
 /// Serves as `kind` and its arguments say.
@@ -17,6 +18,7 @@ pub fn serve(kind: &str, arguments: &[String]) -> Result<bool> {
         ("source", [text, total]) => each(listener, source(unhex(text), total.parse()?)),
         ("sink", []) => each(listener, sink),
         ("echo", []) => each(listener, echo),
+        ("http", []) => each(listener, http::serve),
         ("hold", greeting) => hold(listener, unhex(&greeting.concat())),
         _ => return Err(format!("no such peer: {kind}").into()),
     }

@@ -80,14 +80,20 @@ function M.chunked(sock, headers, ended)
   end
 end
 
-function M.bylength(sock, length, ended)
+-- With `whole` all that is left is asked for at once: for who wants one text of it anyway.
+function M.bylength(sock, length, ended, whole)
   local left = length
   return function()
     if left <= 0 then
       if ended then ended() end
       return nil
     end
-    local data, err, partial = receiveblock(sock, left)
+    local data, err, partial
+    if whole then
+      data, err, partial = sock:receive(left)
+    else
+      data, err, partial = receiveblock(sock, left)
+    end
     data = data or partial
     if not data or data == "" then return nil, err end
     left = left - #data

@@ -18,7 +18,8 @@ local M = { Connection = Connection }
 
 function M.open(host, port, create, timeout)
   local h = setmetatable({
-    c = socket.try(create()), try = nil, pending = nil, persistent = nil, complete = nil, closed = nil,
+    c = socket.try(create()), try = nil, pending = nil, whole = nil, headers = nil, persistent = nil, complete = nil,
+    closed = nil,
   }, Connection)
   h.try = socket.newtry(function() h:close() end)
   h.try(h.c:settimeout(timeout))
@@ -66,21 +67,30 @@ function methods:sendbody(headers, source, step)
 end
 
 -- The first bytes tell a response from anything else before a line end is waited for. Returns code and line; or, when it
--- is none, nil and what was read.
+-- is none, nil and what was read. A request reads the whole head at once where the socket can (`whole`); its headers are
+-- the result of the next `receiveheaders`.
 function methods:receivestatusline()
   local first = self.first or self.try(self.c:receive(5))
   self.first, self.untried = nil, nil
   if first ~= "HTTP/" then return nil, first end
+  if self.whole then
+    local code, line, headers, persistent = message.receivehead(self.c, first)
+    self.try(code, line)
+    self.headers, self.persistent = headers, persistent
+    return code, line
+  end
   local line = self.try(self.c:receive("*l", first, message.MAXLINE))
   self.try(#line <= message.MAXLINE, "line too long")
-  local code, major, minor = message.status(line)
+  local code, persistent = message.status(line)
   self.try(code, line)
-  self.persistent = major > 1 or major == 1 and minor >= 1
+  self.persistent = persistent
   return code, line
 end
 
 function methods:receiveheaders()
-  return self.try(message.receiveheaders(self.c))
+  local headers = self.headers
+  self.headers = nil
+  return headers or self.try(message.receiveheaders(self.c))
 end
 
 -- How the body came to its end is left in `complete`: true once a framed body was read whole.
@@ -89,7 +99,7 @@ function methods:bodysource(headers)
   self.try(how, length)
   local function ended() self.complete = not both end
   if how == "chunked" then return body.chunked(self.c, headers, ended) end
-  if how == "length" then return body.bylength(self.c, length, ended) end
+  if how == "length" then return body.bylength(self.c, length, ended, self.collected) end
   return body.untilclosed(self.c)
 end
 

@@ -91,19 +91,6 @@ local function sendstream(r, h, step)
   h.try(nil, err)
 end
 
-local function writebody(r, h)
-  local step = r.reqt.step
-  if getmetatable(h) ~= Connection then
-    h:sendbody(r.headers, source(r), step)
-  elseif r.body and not step and #r.body <= SMALL and tonumber(r.headers["content-length"]) == #r.body then
-    h:write(r.body)
-    if h.pending then h:flush() end
-  else
-    if h.pending then h:flush() end
-    sendstream(r, h, step)
-  end
-end
-
 -- Receives status lines. Interim responses are passed over, but for 101, which ends the conversation in HTTP, and for the
 -- one that is waited for.
 local function receivestatus(h, waited)
@@ -118,7 +105,6 @@ end
 
 -- Waits for leave to send. Returns code and line of an answer that is final before the body was sent.
 local function await(r, h)
-  h:flush()
   if not h.c.getfd then return nil end
   local time = CONTINUE
   if r.instant then time = math.min(time, deadline.left(r.instant)) end
@@ -130,25 +116,41 @@ local function await(r, h)
   return code, line
 end
 
-local function send(r, h)
-  if getmetatable(h) == Connection then h.pending = "" end
+-- Puts the request together in `pending`, as far as it goes out in one piece. Returns whether that is all of it.
+local function compose(r, h)
+  h.pending, h.whole = "", h.c.receiveany ~= nil
   h:sendrequestline(r.method, r.target)
   h:sendheaders(r.headers, r.spelled)
-  if not r.hasbody then
-    if h.pending then h:flush() end
-    return
-  end
-  if r.expect and h.pending then
+  if not r.hasbody then return true end
+  local text = r.body
+  if not text or #text > SMALL or tonumber(r.headers["content-length"]) ~= #text then return false end
+  if r.expect or r.reqt.step then return false end
+  h:write(text)
+  return true
+end
+
+-- For what a program has put in the place of `http.open`: only the public methods.
+local function sendforeign(r, h)
+  h:sendrequestline(r.method, r.target)
+  h:sendheaders(r.headers, r.spelled)
+  if r.hasbody then h:sendbody(r.headers, source(r), r.reqt.step) end
+end
+
+local function send(r, h)
+  if getmetatable(h) ~= Connection then return sendforeign(r, h) end
+  local all = compose(r, h)
+  h:flush()
+  if all then return end
+  if r.expect then
     local code, line = await(r, h)
     if code or line then return code, line end
   end
-  writebody(r, h)
+  sendstream(r, h, r.reqt.step)
 end
 
 -- Receive --------------------------------------------------------------------------------------------------------------
 
-local function head(r, h)
-  local code, line = send(r, h)
+local function receive(r, h, code, line)
   if not code and not line then code, line = receivestatus(h) end
   if not code then
     if not r.reqt.http09 then h.try(nil, "invalid status line: " .. message.excerpt(tostring(line))) end
@@ -167,33 +169,61 @@ local function again(r, h)
   return M.rewind(r)
 end
 
-local function first(http, r, state)
+-- The request in one piece, and the first bytes of the answer. Nil and a message when there are none.
+local function askatonce(h)
+  local text = h.pending
+  h.pending = nil
+  local ok, err = h.c:send(text)
+  if not ok then return nil, err end
+  local first, problem, partial = h.c:receive(5)
+  if not first and partial and partial ~= "" then h.try(nil, problem) end
+  h.first = first
+  return first, problem
+end
+
+-- The same for a body that has to be pumped, with the first bytes read by `receive`.
+local function askslowly(r, h)
+  local code, line
+  local ok, err = socket.protect(function()
+    h:flush()
+    if r.expect then code, line = await(r, h) end
+    if not code and not line then
+      sendstream(r, h, r.reqt.step)
+      h.first = h.first or h.try(h.c:receive(5))
+    end
+    return true
+  end)()
+  return ok, err, code, line
+end
+
+-- Asks over a connection from the pool. Returns nil if there is none, or none that lives.
+local function askagain(http, r, state)
   local h = reuse(http, r)
   if not h then return nil end
   state.h = h
-  local code, line, headers
-  local result, err = socket.protect(function()
-    code, line, headers = head(r, h)
-    return true
-  end)()
-  if result then return h, code, line, headers end
-  if err ~= "timeout" and again(r, h) then
-    r.pool.counts.retried = r.pool.counts.retried + 1
-    return nil
+  local ok, err, code, line
+  if compose(r, h) then
+    ok, err = askatonce(h)
+  else
+    ok, err, code, line = askslowly(r, h)
   end
-  socket.try(nil, err)
+  if ok then return h, receive(r, h, code, line) end
+  if err == "timeout" or not again(r, h) then h.try(nil, err) end
+  if not h.closed then h:close() end
+  r.pool.counts.retried = r.pool.counts.retried + 1
+  return nil
 end
 
 -- Sends the request and receives the head of the response. Returns the connection, code, status line and headers; for
 -- HTTP/0.9 the connection, nil and the first bytes.
 function M.begin(http, r, state)
   if r.keep then
-    local h, code, line, headers = first(http, r, state)
+    local h, code, line, headers = askagain(http, r, state)
     if h then return h, code, line, headers end
   end
   local h = open(http, r)
   state.h = h
-  return h, head(r, h)
+  return h, receive(r, h, send(r, h))
 end
 
 function M.hasbody(method, code)
@@ -210,9 +240,10 @@ end
 
 -- The sink for the body: with its limit, behind the decoder. What the decoder takes away from the headers is the last
 -- result: the length by which the body still ends.
-local function sinkof(r, headers, sink)
+local function sinkof(r, h, headers, sink)
   sink = sink or ltn12.sink.null()
   local limit = r.reqt.maxbody
+  if limit and (tonumber(headers["content-length"]) or 0) > limit then h.try(nil, "body too large") end
   local name = r.decompress and coding(headers)
   if not name then return limit and body.limited(sink, limit) or sink end
   limit = limit or MAXDECOMPRESSED
@@ -243,7 +274,7 @@ end
 -- A short body of known length, read at once.
 local function receivesmall(h, headers, sink)
   local length = headers["content-length"]
-  if not length or #length > 4 or headers["transfer-encoding"] or not string.find(length, "^%d+$") then return false end
+  if not length or length == "" or #length > 4 or headers["transfer-encoding"] or string.find(length, "%D") then return false end
   length = tonumber(length)
   if length == 0 or length > socket.BLOCKSIZE then return false end
   local data, err, partial = h.c:receive(length)
@@ -265,7 +296,9 @@ end
 function M.finish(r, h, code, headers, sink)
   local complete = true
   if M.hasbody(r.method, code) then
-    local chain, length = sinkof(r, headers, sink)
+    -- The simple form makes one text of the body anyway.
+    if r.reqt.simple and not r.decompress then h.collected = h.whole end
+    local chain, length = sinkof(r, h, headers, sink)
     local framing = length and { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] }
     if r.reqt.step or getmetatable(h) ~= Connection or not receivesmall(h, framing or headers, chain) then
       h:receivebody(framing or headers, chain, r.reqt.step)

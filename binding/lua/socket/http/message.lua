@@ -3,10 +3,11 @@
 -- Private to `socket.http`. Functions that can fail return nil and a message; only a value of a wrong type raises.
 
 local canonical = require "socket.headers"
+local core = require "socket.http.core"
+local socket = require "socket"
 
-local error, ipairs, next, pairs, setmetatable, tonumber, tostring, type =
-  error, ipairs, next, pairs, setmetatable, tonumber, tostring, type
-local getmetatable = getmetatable
+local error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type =
+  error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type
 local string, table = string, table
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
 
@@ -18,25 +19,22 @@ M.MAXLINE = 65536
 M.MAXFIELDS = 1000
 M.MAXHEAD = 1048576
 
--- Lua 5.1 ends a pattern at NUL and knows it as %z.
-local NUL = find("\0", "%z") and "%z" or "\0"
-local BREAK = "[\r\n" .. NUL .. "]"
-
--- Sent first and in this order; the rest follows sorted by name.
-local ORDER = {
-  "host", "user-agent", "accept", "accept-encoding", "connection", "te", "authorization", "proxy-authorization",
+-- The order of fields; what is not named here comes last, by name. Almost every request has the first four.
+local RANK, NONE = {}, {}
+for rank, name in ipairs {
+  "host", "user-agent", "connection", "te", "accept", "accept-encoding", "authorization", "proxy-authorization",
   "cookie", "expect", "content-type", "content-length", "transfer-encoding",
-}
-local PLACED, NONE = {}, {}
-for _, name in ipairs(ORDER) do PLACED[name] = true end
+} do RANK[name] = rank end
 
--- The usual spellings of names, lower-cased once.
-local lowered = {}
-for name, spelling in pairs(canonical.canonic) do lowered[spelling] = name end
+local function before(a, b)
+  local x, y = RANK[a] or 100, RANK[b] or 100
+  if x ~= y then return x < y end
+  return a < b
+end
 
--- No line break and no NUL: what may be written into a head.
-function M.clean(text)
-  return not find(text, BREAK)
+-- No line break and no NUL: what may be written into a head. Three plain searches are faster than one for a set.
+local function clean(text)
+  return not (find(text, "\n", 1, true) or find(text, "\r", 1, true) or find(text, "\0", 1, true))
 end
 
 local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, DELETE = true, CONNECT = true, OPTIONS = true }
@@ -44,78 +42,88 @@ local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, DELETE = tru
 function M.requestline(method, target)
   if not METHODS[method] and not find(method, "^[^%s%c]+$") then return nil, "invalid method" end
   if find(target, "[%c ]") then
-    if find(target, BREAK) then return nil, "invalid target" end
+    if not clean(target) then return nil, "invalid target" end
     target = string.gsub(target, "[ \t]", { [" "] = "%20", ["\t"] = "%09" })
   end
   return method .. " " .. target .. " HTTP/1.1\r\n"
 end
 
--- Our own values need no look.
-local known = { ["close, TE"] = true, ["keep-alive, TE"] = true, trailers = true }
+-- Our own values need no look, nor does the host that was looked at last.
+local known = { ["close, TE"] = true, ["keep-alive, TE"] = true, trailers = true, [socket._VERSION] = true }
+local lasthost
 
-local function check(name, value)
+local function usable(value)
+  return known[value] or type(value) == "string" and clean(value)
+end
+
+local function line(name, spelled, value)
   local kind = type(value)
-  if kind == "number" then return tostring(value) end
-  if kind ~= "string" then error("header '" .. name .. "' is a " .. kind, 0) end
-  if not known[value] and find(value, BREAK) then return nil, "invalid value of header '" .. name .. "'" end
-  return value
-end
-
-local function add(lines, n, name, spelled, value)
-  local label = (canonical.canonic[name] or spelled[name] or name) .. ": "
-  if type(value) ~= "table" then value = { value } end
-  for _, item in ipairs(value) do
-    local text, err = check(name, item)
-    if not text then return nil, err end
-    n = n + 1
-    lines[n] = label .. text
+  if kind == "number" then
+    value = tostring(value)
+  elseif kind ~= "string" then
+    error("header '" .. name .. "' is a " .. kind, 0)
+  elseif not known[value] and not clean(value) then
+    return nil, "invalid value of header '" .. name .. "'"
   end
-  return n
+  return (canonical.canonic[name] or spelled[name] or name) .. ": " .. value .. "\r\n"
 end
 
-local function add_others(lines, n, headers, spelled)
+-- The lines of one field: a value may be a list, one line each; false stands for nothing.
+local function lines(name, spelled, value)
+  if not value then return "" end
+  if type(value) ~= "table" then return line(name, spelled, value) end
+  local text = ""
+  for _, item in ipairs(value) do
+    local one, err = line(name, spelled, item)
+    if not one then return nil, err end
+    text = text .. one
+  end
+  return text
+end
+
+local function others(headers, spelled, names)
+  local text = ""
+  table.sort(names, before)
+  for _, name in ipairs(names) do
+    if not RANK[name] and not find(name, "^[^%c%s:]+$") then return nil, "invalid header name" end
+    local more, err = lines(name, spelled, headers[name])
+    if not more then return nil, err end
+    text = text .. more
+  end
+  return text
+end
+
+-- The four that almost every request has, in one piece.
+local function usual(headers)
+  local host, agent, connection, te = headers.host, headers["user-agent"], headers.connection, headers.te
+  local canonic = canonical.canonic
+  if host ~= lasthost then
+    if not usable(host) then return nil end
+    lasthost = host
+  end
+  if not (usable(agent) and usable(connection) and usable(te)) then return nil end
+  return (canonic.host or "host") .. ": " .. host .. "\r\n" .. (canonic["user-agent"] or "user-agent") .. ": " .. agent
+    .. "\r\n" .. (canonic.connection or "connection") .. ": " .. connection .. "\r\n" .. (canonic.te or "te") .. ": "
+    .. te .. "\r\n"
+end
+
+-- The header block, empty line included. `spelled` maps a lower-case name to what the user wrote, for names that
+-- `socket.headers` does not know.
+function M.block(headers, spelled)
+  local text = usual(headers)
   local names
   for name in pairs(headers) do
-    if not PLACED[name] then
+    if not text or (RANK[name] or 100) > 4 then
       names = names or {}
       names[#names + 1] = name
     end
   end
-  if not names then return n end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    if not find(name, "^[^%c%s:]+$") then return nil, "invalid header name" end
-    if headers[name] then
-      local err
-      n, err = add(lines, n, name, spelled, headers[name])
-      if not n then return nil, err end
-    end
+  if names then
+    local more, err = others(headers, spelled or NONE, names)
+    if not more then return nil, err end
+    text = (text or "") .. more
   end
-  return n
-end
-
--- The header block, empty line included. A value may be a list, one line each; false stands for nothing. `spelled` maps
--- a lower-case name to what the user wrote, for names that `socket.headers` does not know.
-function M.block(headers, spelled)
-  local lines, n, canonic, err = {}, 0, canonical.canonic, nil
-  spelled = spelled or NONE
-  for i = 1, #ORDER do
-    local name = ORDER[i]
-    local value = headers[name]
-    if type(value) == "string" then
-      value, err = check(name, value)
-      if not value then return nil, err end
-      n = n + 1
-      lines[n] = (canonic[name] or name) .. ": " .. value
-    elseif value then
-      n, err = add(lines, n, name, spelled, value)
-      if not n then return nil, err end
-    end
-  end
-  n, err = add_others(lines, n, headers, spelled)
-  if not n then return nil, err end
-  lines[n + 1] = "\r\n"
-  return table.concat(lines, "\r\n")
+  return (text or "") .. "\r\n"
 end
 
 -- Lower-case names and their values, and the names as they were spelled.
@@ -128,92 +136,87 @@ function M.lower(headers, into, spelled)
   return into, spelled
 end
 
--- The code and the two parts of the version in a status line.
-function M.status(line)
-  local major, minor, code = match(line, "^HTTP/(%d*)%.(%d*) (%d%d%d)")
-  if code then return tonumber(code), tonumber(major), tonumber(minor) end
-end
-
 -- An excerpt that is fit for a message.
 function M.excerpt(text)
   return "'" .. sub(text, 1, 60):gsub("[%c\127-\255]", "?") .. (#text > 60 and "...'" or "'")
 end
 
 function M.line(sock, limit)
-  local line, err = sock:receive("*l", nil, limit)
-  if not line then return nil, err end
-  if #line > limit then return nil, "line too long" end
-  return line
+  local text, err = sock:receive("*l", nil, limit)
+  if not text then return nil, err end
+  if #text > limit then return nil, "line too long" end
+  return text
 end
 
-local function join(headers, name, value)
-  local last = byte(value, -1)
-  if last == 32 or last == 9 then value = match(value, "^(.-)[ \t]+$") end
-  name = lowered[name] or lower(name)
-  local before = headers[name]
-  headers[name] = before and before .. ", " .. value or value
+-- What came as a head hangs at the metatable of the table of headers, where it disturbs no one.
+local function remember(headers, head)
+  return setmetatable(headers, { head = head, url = nil, redirects = nil })
 end
 
--- A line that is not simply `name: value`: a name with blanks in it, an empty one, or none at all.
-local function oddity(line)
-  local name, value = match(line, "^([^:]*):[ \t]*(.*)")
-  if not name or find(name, "[ \t]$") then return nil, "malformed response headers" end
-  return name, value
-end
-
--- A line that begins with a blank continues the one before. Folding is rare: then all is read again from the lines.
-local function unfold(lines, headers)
-  local whole, n = {}, 0
-  for _, line in ipairs(lines) do
-    if n > 0 and find(line, "^[ \t]") then
-      whole[n] = whole[n] .. line
-    else
-      n = n + 1
-      whole[n] = line
+-- A whole head, of which `first` was received, from a socket that knows when it ends. Returns code, line, headers and
+-- whether the connection stays open unless the headers say otherwise; or nil and a message.
+function M.receivehead(sock, first)
+  local head, err, partial = sock:receive("*h", first, M.MAXHEAD)
+  if not head then
+    if err == "line too long" then return nil, "header too long" end
+    -- A line that is wrong is worse news than that there are no more.
+    if find(partial, "\n", 1, true) then
+      local code, problem = core.response(match(partial, "^(.*\n)"))
+      if not code then return nil, problem end
     end
+    return nil, err
   end
-  for name in pairs(headers) do headers[name] = nil end
-  for i = 1, n do join(headers, oddity(whole[i])) end
-  return whole
+  local code, line, persistent, headers = core.response(head)
+  if not code then return nil, line end
+  return code, line, remember(headers, head), persistent
 end
 
--- Reads up to the empty line: lower-case name → value, repeats joined. The lines hang at the metatable of the table of
--- headers, where they disturb no one.
+-- The code in a status line, and whether the connection stays open unless the headers say otherwise.
+function M.status(text)
+  local code, _, persistent = core.response(text)
+  return code, persistent
+end
+
+-- Reads the fields line by line up to the empty one: a table of lower-case name → value, repeats joined.
 function M.receiveheaders(sock)
-  local headers, lines, n, total, maxline, folded = {}, {}, 0, 0, M.MAXLINE, false
+  local list, n, total, maxline = {}, 0, 0, M.MAXLINE
   while true do
-    local line, err = sock:receive("*l", nil, maxline)
-    if line == "" then break end
-    if not line then return nil, err end
-    total = total + #line
-    if #line > maxline then return nil, "line too long" end
+    local text, err = sock:receive("*l", nil, maxline)
+    if text == "" then break end
+    if not text then return nil, err end
+    n, total = n + 1, total + #text
+    if #text > maxline then return nil, "line too long" end
     if total > M.MAXHEAD then return nil, "header too long" end
-    local name, value = match(line, "^([^%s:]+):[ \t]*(.*)")
-    if not name and n > 0 and find(line, "^[ \t]") then
-      folded = true
-    else
-      if not name then
-        name, value = oddity(line)
-        if not name then return nil, value end
-      end
-      join(headers, name, value)
-    end
-    n = n + 1
     if n > M.MAXFIELDS then return nil, "too many header fields" end
-    lines[n] = line
+    if not find(text, ":", 1, true) and (n == 1 or byte(text) > 32) then return nil, "malformed response headers" end
+    list[n] = text
   end
-  if folded then lines = unfold(lines, headers) end
-  return setmetatable(headers, { lines = lines, url = nil, redirects = nil })
+  local head = table.concat(list, "\n") .. "\n"
+  local headers, err = core.headers(head)
+  if not headers then return nil, err end
+  return remember(headers, head)
 end
 
 -- The fields of a response in the order and with the names in which they came: a list of { name, value }.
 function M.fields(headers)
   local meta, list = getmetatable(headers), {}
-  for i, line in ipairs(meta and meta.lines or NONE) do
-    local name, value = oddity(line)
-    list[i] = { name, match(value, "^(.-)[ \t]*$") }
+  local head = string.gsub(meta and meta.head or "", "^HTTP/[^\n]*\n", "")
+  for text in string.gmatch(string.gsub(head, "\r", ""), "[^\n]+") do
+    if list[1] and find(text, "^[ \t]") then
+      list[#list][2] = list[#list][2] .. text
+    else
+      local name, value = match(text, "^([^:]*):[ \t]*(.*)$")
+      list[#list + 1] = { name, value }
+    end
   end
+  for _, field in ipairs(list) do field[2] = match(field[2], "^(.-)[ \t]*$") end
   return list
+end
+
+local function join(headers, name, value)
+  name = lower(name)
+  local already = headers[name]
+  headers[name] = already and already .. ", " .. value or value
 end
 
 -- Fields that a trailer must not bring: framing, routing, authentication.
@@ -229,11 +232,10 @@ function M.receivetrailer(sock, headers)
   if not trailer then return nil, err end
   if next(trailer) == nil then return headers end
   local meta = getmetatable(headers)
-  local lines = meta and meta.lines
   for _, field in ipairs(M.fields(trailer)) do
     if not NO_TRAILER[lower(field[1])] then
       join(headers, field[1], field[2])
-      if lines then lines[#lines + 1] = field[1] .. ": " .. field[2] end
+      if meta then meta.head = meta.head .. field[1] .. ": " .. field[2] .. "\n" end
     end
   end
   return headers

@@ -32,10 +32,15 @@ end
 
 local function drop(pool, place, index)
   local stack = pool.places[place]
-  local entry = table.remove(stack, index)
+  local connection
+  if index == #stack then
+    connection, stack[index] = stack[index], nil
+  else
+    connection = table.remove(stack, index)
+  end
   if not stack[1] then pool.places[place] = nil end
   pool.idle = pool.idle - 1
-  return entry.connection
+  return connection
 end
 
 local function discard(pool, place, index)
@@ -52,9 +57,15 @@ local function expire(pool, place, now)
   end
 end
 
--- A connection on which something has arrived since is closed by the server, or out of step.
+-- A connection on which something has arrived since is closed by the server, or out of step. Our own sockets are asked for
+-- it, which costs less than a select, and lets TLS read what is not for us.
 local function quiet(connection)
   local sock = connection.c
+  if sock.receiveany then
+    sock:settimeout(0)
+    local data, err = sock:receiveany(1)
+    return not data and (err == "timeout" or err == "wantread")
+  end
   if not sock.getfd then return false end
   local ready = socket.select({ sock }, nil, 0)
   return not ready[1]
@@ -99,7 +110,8 @@ function methods:put(place, connection)
     stack = {}
   end
   self.places[place] = stack
-  stack[#stack + 1] = { connection = connection, since = now }
+  connection.since = now
+  stack[#stack + 1] = connection
   self.idle = self.idle + 1
   if #stack > self.maxidleperhost then discard(self, place, 1) end
   if self.idle > self.maxidle then discard(self, oldest(self), 1) end

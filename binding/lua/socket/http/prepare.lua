@@ -27,13 +27,6 @@ local PARTS = {
   password = true, userinfo = true, authority = true, uri = true,
 }
 
--- Most URLs are as plain as this.
-local function plain(address)
-  local host, port, path, rest = string.match(address, "^http://([%w.-]+):?(%d*)(/[^?#;%c ]*)(.*)$")
-  if not host or rest ~= "" and string.find(rest, "^[^?]") or string.find(rest, "#", 1, true) then return nil end
-  return { scheme = "http", host = host, port = port, path = path, query = rest ~= "" and string.sub(rest, 2) or nil }
-end
-
 -- The parts of the URL, overridden one by one by the fields of the table.
 local function overlay(reqt)
   local address, parts = reqt.url, nil
@@ -41,7 +34,7 @@ local function overlay(reqt)
     parts = {}
   else
     if type(address) ~= "string" then error("bad url (string expected, got " .. type(address) .. ")", 0) end
-    parts = plain(address) or url.parse(address, DEFAULT) or fail("invalid url")
+    parts = url.parse(address, DEFAULT) or fail("invalid url")
   end
   for name, value in pairs(reqt) do
     if PARTS[name] then parts[name] = value end
@@ -103,7 +96,6 @@ end
 -- What a URL says is escaped, what a field says is meant literally.
 local function setcredentials(r, reqt, parts)
   local user, password = parts.user, parts.password
-  if not user then return end
   if reqt.user == nil then user = url.unescape(user) end
   if reqt.password == nil and password then password = url.unescape(password) end
   r.user, r.password = user, password or ""
@@ -140,9 +132,7 @@ local function setheaders(r, http, reqt)
 end
 
 local function setcookies(r, reqt)
-  local jar = reqt.cookies
-  if not jar then return end
-  local line, headers = jar:header(r), r.headers
+  local line, headers = reqt.cookies:header(r), r.headers
   if line then headers.cookie = headers.cookie and headers.cookie .. "; " .. line or line end
 end
 
@@ -211,7 +201,7 @@ end
 local function setkey(r, reqt, parts)
   local proxy = r.proxy
   if not proxy and r.scheme == "http" and not reqt.create then
-    r.key = r.scheme .. "\n" .. r.host .. "\n" .. r.port
+    r.key = r.authority
     return
   end
   local way = proxy and table.concat({ proxy.scheme, proxy.host, proxy.port, proxy.user or "", proxy.password or "" }, "\n")
@@ -271,7 +261,7 @@ function M.request(http, reqt, instant)
   if r.method == nil or r.method == "" then r.method = reqt.body ~= nil and "POST" or "GET" end
   setscheme(r, http, parts)
   setplace(r, parts)
-  setcredentials(r, reqt, parts)
+  if parts.user then setcredentials(r, reqt, parts) end
   setproxy(r, http, reqt)
   r.authority = authority(r)
   settarget(r, parts)
@@ -280,8 +270,8 @@ function M.request(http, reqt, instant)
     r.decompress = mime.decodet.gzip and true or fail("decompress: no gzip decoder in mime")
   end
   setheaders(r, http, reqt)
-  setcookies(r, reqt)
-  setbody(r, reqt)
+  if reqt.cookies then setcookies(r, reqt) end
+  if reqt.body ~= nil or reqt.source or NEEDS_LENGTH[r.method] then setbody(r, reqt) end
   if r.keep then setkey(r, reqt, parts) end
   return r
 end

@@ -73,7 +73,7 @@ end
 
 local function simple(session, reqt)
   local target = {}
-  reqt.sink = ltn12.sink.table(target)
+  reqt.sink, reqt.simple = ltn12.sink.table(target), true
   local ok, code, fields, line = session.http.request(merge(session, reqt))
   if not ok then return nil, code end
   return table.concat(target), code, fields, line

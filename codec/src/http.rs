@@ -1,0 +1,224 @@
+//! Heads of HTTP messages: status lines and fields, bytes in, bytes out.
+
+use memchr::memchr;
+
+use crate::Output;
+
+/// The longest line.
+pub const MAX_LINE: usize = 64 * 1024;
+/// The most fields of one head.
+pub const MAX_FIELDS: usize = 1000;
+
+/// What is wrong with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A line without colon, or with blanks before it.
+    Malformed,
+    /// A line of more than [`MAX_LINE`] bytes.
+    LineTooLong,
+    /// More than [`MAX_FIELDS`] fields.
+    TooManyFields,
+}
+
+impl Flaw {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Flaw::Malformed => "malformed response headers",
+            Flaw::LineTooLong => "line too long",
+            Flaw::TooManyFields => "too many header fields",
+        }
+    }
+}
+
+/// A status line taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Three digits.
+    pub code: u16,
+    /// The connection stays open unless something else is said: version 1.1 or later.
+    pub persistent: bool,
+}
+
+impl Status {
+    /// Reads `HTTP/1.1 200 ...`; digits around the dot may be missing, what follows the
+    /// code may be anything.
+    pub fn parse(line: &[u8]) -> Option<Status> {
+        let rest = line.strip_prefix(b"HTTP/")?;
+        let (major, rest) = digits(rest);
+        let (minor, rest) = digits(rest.strip_prefix(b".")?);
+        let code = rest.strip_prefix(b" ")?.get(..3)?;
+        if !code.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        Some(Status {
+            code: code.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0')),
+            persistent: major > 1 || major == 1 && minor >= 1,
+        })
+    }
+}
+
+/// The number at the beginning (0 where there is none, no matter how large), and the
+/// rest.
+fn digits(text: &[u8]) -> (u32, &[u8]) {
+    let end = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    let number = text[..end].iter().fold(0u32, |n, d| {
+        n.saturating_mul(10).saturating_add(u32::from(d - b'0'))
+    });
+    (number, &text[end..])
+}
+
+/// Takes the fields of a head one by one.
+#[derive(Clone, Copy)]
+pub struct Fields {
+    /// Where the next line begins.
+    at: usize,
+    count: usize,
+}
+
+impl Fields {
+    /// Begins at the byte `at` of the head.
+    pub fn from(at: usize) -> Fields {
+        Fields { at, count: 0 }
+    }
+
+    /// Writes the next field's name in lower case, and its value without blanks around
+    /// it and without CR. Lines that begin with a blank continue a value, blank
+    /// included. False at the empty line and at the end.
+    pub fn next(
+        &mut self,
+        head: &[u8],
+        name: &mut Output,
+        value: &mut Output,
+    ) -> Result<bool, Flaw> {
+        let line = line(head, &mut self.at)?;
+        if line.is_empty() {
+            return Ok(false);
+        }
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err(Flaw::TooManyFields);
+        }
+        let colon = memchr(b':', line).ok_or(Flaw::Malformed)?;
+        if colon > 0 && is_blank(line[colon - 1]) {
+            return Err(Flaw::Malformed);
+        }
+        name.clear();
+        value.clear();
+        add(&line[..colon], name);
+        name.make_lowercase();
+        let start = line[colon + 1..].iter().take_while(|&&c| is_blank(c));
+        add(&line[colon + 1 + start.count()..], value);
+        while head.get(self.at).copied().is_some_and(is_blank) {
+            add(self::line(head, &mut self.at)?, value);
+        }
+        value.truncate(trimmed(value.as_slice()));
+        Ok(true)
+    }
+}
+
+/// The line at `at`, without its end, which is passed over.
+fn line<'a>(head: &'a [u8], at: &mut usize) -> Result<&'a [u8], Flaw> {
+    let rest = &head[*at..];
+    let end = memchr(b'\n', rest).unwrap_or(rest.len());
+    *at += (end + 1).min(rest.len());
+    if end > MAX_LINE {
+        return Err(Flaw::LineTooLong);
+    }
+    let line = &rest[..end];
+    Ok(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The first line, and where the next begins.
+pub fn first_line(head: &[u8]) -> Result<(&[u8], usize), Flaw> {
+    let mut at = 0;
+    Ok((line(head, &mut at)?, at))
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// The length without blanks at the end.
+fn trimmed(text: &[u8]) -> usize {
+    text.iter()
+        .rposition(|&c| !is_blank(c))
+        .map_or(0, |at| at + 1)
+}
+
+/// Adds what is no CR.
+fn add(text: &[u8], out: &mut Output) {
+    for piece in text.split(|&c| c == b'\r') {
+        out.extend(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields as text, `name=value` each, and the flaw that ended them.
+    fn fields(head: &str) -> (Vec<String>, Option<Flaw>) {
+        let (mut name, mut value) = (Output::new(), Output::new());
+        let mut list = Vec::new();
+        let mut fields = Fields::from(0);
+        loop {
+            match fields.next(head.as_bytes(), &mut name, &mut value) {
+                Ok(true) => list.push(format!("{}={}", text(&name), text(&value))),
+                Ok(false) => return (list, None),
+                Err(flaw) => return (list, Some(flaw)),
+            }
+        }
+    }
+
+    fn text(out: &Output) -> &str {
+        std::str::from_utf8(out.as_slice()).expect("text")
+    }
+
+    #[test]
+    fn takes_fields_apart() {
+        let head =
+            "A: b\r\nX-Y:z \t\nE:\r\nF: one\r\n two \r\n\tthree \r\n: n\n a: b\r\n\r\nBody: x\r\n";
+        let expected = ["a=b", "x-y=z", "e=", "f=one two \tthree", "=n a: b"];
+        assert_eq!(fields(head), (expected.map(String::from).to_vec(), None));
+        assert_eq!(fields(" a: b\r\n"), (vec![" a=b".to_string()], None));
+        assert_eq!(fields("a\r: b\rc\r\r\n"), (vec!["a=bc".to_string()], None));
+        assert_eq!(fields(""), (vec![], None));
+        assert_eq!(fields("a: b"), (vec!["a=b".to_string()], None));
+    }
+
+    #[test]
+    fn tells_flaws() {
+        assert_eq!(fields("a\r\n"), (vec![], Some(Flaw::Malformed)));
+        assert_eq!(fields("a : b\r\n"), (vec![], Some(Flaw::Malformed)));
+        let long = format!("a: {}\r\n", "x".repeat(MAX_LINE));
+        assert_eq!(fields(&long), (vec![], Some(Flaw::LineTooLong)));
+        let many = "a: b\r\n".repeat(MAX_FIELDS + 1);
+        assert_eq!(fields(&many).1, Some(Flaw::TooManyFields));
+        assert_eq!(fields(&many[6..]).1, None);
+    }
+
+    #[test]
+    fn reads_status_lines() {
+        let parse = |line: &str| Status::parse(line.as_bytes()).map(|s| (s.code, s.persistent));
+        assert_eq!(parse("HTTP/1.1 200 OK"), Some((200, true)));
+        assert_eq!(parse("HTTP/1.0 404"), Some((404, false)));
+        assert_eq!(parse("HTTP/2.0 2000"), Some((200, true)));
+        assert_eq!(parse("HTTP/. 000"), Some((0, false)));
+        assert_eq!(parse("HTTP/99999999999.1 100"), Some((100, true)));
+        for line in [
+            "",
+            "HTTP/",
+            "HTTP/1.1",
+            "HTTP/1.1 ",
+            "HTTP/1.1 20",
+            "HTTP/1.1  200",
+            "HTTP/2 200",
+            "http/1.1 200",
+            "HTTP/1.x 200",
+            "HTTP/1.1 2x0",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+}
