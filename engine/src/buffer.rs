@@ -152,7 +152,7 @@ impl Drop for Buffer {
 
 /// Blocks that are not in use, for each thread. Bounded, so at most some hundred
 /// kilobytes stay with a thread that once received something.
-mod stock {
+pub(crate) mod stock {
     use super::*;
 
     const KEEP: usize = 4;

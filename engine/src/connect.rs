@@ -144,6 +144,7 @@ impl Stream {
             .as_ref()
             .is_some_and(|connect| connect.is_to(host, service));
         if !continued {
+            self.host = Some(host.into());
             if self.connect.take().is_some() {
                 // Its descriptor is on the way to somewhere else.
                 self.progress = Progress::Spent;

@@ -13,12 +13,19 @@ pub enum Error {
     Closed,
     /// A datagram object has no working descriptor, or its peer has gone.
     Refused,
+    /// A TLS session has failed; these are OpenSSL's words where it has some.
+    Tls(&'static str),
     /// A line goes on beyond the bound that the caller has set.
     LineTooLong,
 
     // The time.
     /// The limit of the call elapsed, or the system gave a connection up.
     Timeout,
+
+    /// A TLS object would have to wait for something to read: LuaSec's "timeout".
+    WantRead,
+    /// A TLS object would have to wait for room to write.
+    WantWrite,
 
     // The system.
     /// A system call failed with this `errno`.
@@ -72,6 +79,9 @@ impl Error {
         let fixed = match self {
             Error::Closed => "closed",
             Error::Refused => "refused",
+            Error::Tls(words) => words,
+            Error::WantRead => "wantread",
+            Error::WantWrite => "wantwrite",
             Error::LineTooLong => "line too long",
             Error::Timeout => "timeout",
             Error::Os(errno) => return os_text(errno),

@@ -9,7 +9,8 @@
 //! 5. [`datagram`], [`unix`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
 //!    of the operations.
 //! 6. [`event_loop`] and [`timers`]: many operations at once.
-//! 7. [`sys`]: the kernel, and nothing else, with all its differences.
+//! 7. [`tls`]: a session between a stream and its descriptor, and what it is told to trust.
+//! 8. [`sys`]: the kernel, and nothing else, with all its differences.
 //!
 //! Nothing here knows Lua, and nothing above [`sys`] makes a system call.
 #![deny(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod socket;
 pub mod stream;
 pub mod sys;
 pub mod timers;
+pub mod tls;
 pub mod transport;
 pub mod unix;
 

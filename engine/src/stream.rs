@@ -27,6 +27,8 @@ pub struct Stream {
     pub connect: Option<Box<Connect>>,
     /// How far connecting has come, when none is under way.
     pub progress: Progress,
+    /// The name that `connect` was asked for, or the address.
+    pub host: Option<Box<[u8]>>,
     /// A descriptor that `accept` took and nobody has fetched yet.
     accepted: Fd,
 }
@@ -132,6 +134,7 @@ impl Stream {
             stats: Stats::new(),
             connect: None,
             progress: Progress::None,
+            host: None,
             accepted: sys::INVALID,
         }
     }
@@ -221,6 +224,11 @@ impl Stream {
         self.connect = None;
         self.progress = Progress::None;
         self.buffer.clear();
+        if self.socket.fd() != sys::INVALID {
+            self.transport.finish(self.socket.fd());
+        }
+        self.transport.forget();
+        self.host = None;
         self.socket.close();
         self.socket.remembered.clear();
         if self.accepted != sys::INVALID {
@@ -243,13 +251,13 @@ impl Stream {
     /// Whether there are received bytes that nobody has taken.
     #[inline]
     pub fn is_dirty(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.buffer.is_empty() || self.transport.is_dirty()
     }
 
     /// What must come before bytes can flow: a connect under way. `Done` with the reason
     /// if they never will: closed here, or the connect failed.
     #[inline]
-    fn usable(&mut self) -> Step<Result<()>> {
+    pub(crate) fn usable(&mut self) -> Step<Result<()>> {
         if self.socket.fd() == sys::INVALID {
             return Step::Done(Err(Error::Closed));
         }
@@ -261,7 +269,7 @@ impl Stream {
     }
 
     /// What to wait for in `direction`, or until it can be waited for.
-    fn waits_for(&mut self, direction: Direction) -> Interest<'_> {
+    pub(crate) fn waits_for(&mut self, direction: Direction) -> Interest<'_> {
         let (fd, wants) = (self.socket.fd(), self.transport.wants(direction));
         match self.connect.as_mut() {
             Some(connect) => connect.interest(),
@@ -490,7 +498,7 @@ impl Stream {
             loop {
                 match transport.recv(fd, block) {
                     Err(sys::EINTR) => {}
-                    read => return read.map(|n| (n, n < room)),
+                    read => return read.map(|n| (n, transport.is_drained(n, room))),
                 }
             }
         });
@@ -505,7 +513,7 @@ impl Stream {
             Err(sys::EAGAIN) => Ok(Filled::WouldBlock),
             // What is left of an attempt that failed is no better than a closed stream.
             Err(sys::ENOTCONN) if self.progress == Progress::Spent => Err(Error::Closed),
-            Err(errno) => Err(Error::from_errno(errno)),
+            Err(errno) => Err(self.transport.error(errno)),
         }
     }
 
@@ -573,7 +581,7 @@ impl Operation<Stream> for Send<'_> {
                 }
                 Err(sys::EINTR) => {}
                 Err(sys::EAGAIN) => return Step::Wait,
-                Err(errno) => return done(self.count, Some(Error::from_errno(errno))),
+                Err(errno) => return done(self.count, Some(stream.transport.error(errno))),
             }
         }
         done(self.count, None)

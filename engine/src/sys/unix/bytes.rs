@@ -1,5 +1,8 @@
 //! Bytes and datagrams.
 
+use std::io::IoSlice;
+use std::mem::zeroed;
+
 use super::address::SockAddr;
 use super::signals::Sigpipe;
 use super::{EPIPE, Fd, Result, c_int, syscall};
@@ -39,6 +42,19 @@ pub fn peek(fd: Fd) -> Result<usize> {
 pub fn send(fd: Fd, data: &[u8]) -> Result<usize> {
     syscall!(send(fd, data.as_ptr().cast(), data.len(), SEND_FLAGS)).map(|n| n as usize)
 }
+
+/// `sendmsg(2)` of bytes that lie in several places.
+pub fn send_vectored(fd: Fd, data: &[IoSlice<'_>]) -> Result<usize> {
+    // SAFETY: all zeros is a valid `msghdr` without anything in it.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    // An `IoSlice` is an `iovec` in memory; the kernel only reads it.
+    message.msg_iov = data.as_ptr().cast_mut().cast();
+    message.msg_iovlen = data.len().min(IOV_MAX) as _;
+    syscall!(sendmsg(fd, &message, SEND_FLAGS)).map(|n| n as usize)
+}
+
+/// As many pieces a system must take at once.
+const IOV_MAX: usize = 16;
 
 /// `write(2)` to what is not a socket. A broken pipe is only an error: the signal
 /// it brings is held back and taken away.

@@ -16,6 +16,12 @@ pub fn dup(fd: Fd) -> Result<Fd> {
     syscall!(fcntl(fd, libc::F_DUPFD_CLOEXEC, 0))
 }
 
+/// Makes calls on `fd` answer instead of waiting.
+pub fn set_nonblocking(fd: Fd) -> Result<()> {
+    let flags = syscall!(fcntl(fd, libc::F_GETFL))?;
+    syscall!(fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK)).map(drop)
+}
+
 /// Makes `to` another name of the open file `from`, closing what it was, and
 /// closes the name `from`.
 pub fn move_fd(from: Fd, to: Fd) -> Result<()> {

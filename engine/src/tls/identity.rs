@@ -1,0 +1,255 @@
+//! Who we are: certificates and their keys.
+
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::{
+    CipherSuite, Error, InconsistentKeys, SignatureAlgorithm, SignatureScheme, SupportedCipherSuite,
+};
+
+use super::pem;
+use super::unlock;
+
+/// Why a key or a certificate cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is encrypted and no password was given.
+    Locked,
+    /// The reason, in words.
+    Because(String),
+}
+
+impl Unusable {
+    fn because(words: &str) -> Unusable {
+        Unusable::Because(words.to_owned())
+    }
+
+    /// The words.
+    pub fn words(&self) -> &str {
+        match self {
+            Unusable::Locked => "password required",
+            Unusable::Because(words) => words,
+        }
+    }
+}
+
+/// What stands in the file `source` names, or `source` itself if it is no name but
+/// the text of a PEM file or a DER structure.
+pub fn read(source: &[u8]) -> Result<Vec<u8>, Unusable> {
+    let is_der = source.len() > 8 && source[0] == 0x30 && source[1] & 0x80 != 0;
+    if is_der || memchr::memmem::find(source, b"-----BEGIN ").is_some() {
+        return Ok(source.to_vec());
+    }
+    let path = String::from_utf8_lossy(source);
+    std::fs::read(&*path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Unusable::because("No such file or directory"),
+        std::io::ErrorKind::PermissionDenied => Unusable::because("Permission denied"),
+        _ => {
+            let text = error.to_string();
+            Unusable::because(text.split(" (os error").next().unwrap_or_default())
+        }
+    })
+}
+
+/// The certificates in `text`: PEM, or one in DER.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    let found: Vec<_> = pem::sections(text)
+        .into_iter()
+        .filter(|section| is_certificate(section.label))
+        .map(|section| CertificateDer::from(section.der))
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    match super::certificate::Certificate::from_der(text) {
+        Some(_) => Ok(vec![CertificateDer::from(text.to_vec())]),
+        None => Err(Unusable::because("no start line")),
+    }
+}
+
+/// Whether a PEM section of this name holds a certificate.
+pub fn is_certificate(label: &str) -> bool {
+    matches!(
+        label,
+        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE"
+    )
+}
+
+/// The private key in `text`: PEM or DER, PKCS#8, PKCS#1 or SEC1.
+pub fn key(text: &[u8], password: Option<&[u8]>) -> Result<Arc<dyn SigningKey>, Unusable> {
+    let der = key_der(text, password)?;
+    super::provider()
+        .key_provider
+        .load_private_key(der)
+        .map_err(|_| Unusable::because("unsupported key"))
+}
+
+fn key_der(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, Unusable> {
+    for section in pem::sections(text) {
+        match section.label {
+            "PRIVATE KEY" => return Ok(PrivatePkcs8KeyDer::from(section.der).into()),
+            "ENCRYPTED PRIVATE KEY" => return unlocked(&section.der, password),
+            "RSA PRIVATE KEY" | "EC PRIVATE KEY" if section.encrypted => {
+                return match password {
+                    None => Err(Unusable::Locked),
+                    Some(_) => Err(Unusable::because(
+                        "encrypted key format not supported, convert to PKCS#8",
+                    )),
+                };
+            }
+            "RSA PRIVATE KEY" => return Ok(PrivateKeyDer::Pkcs1(section.der.into())),
+            "EC PRIVATE KEY" => return Ok(PrivateKeyDer::Sec1(section.der.into())),
+            _ => {}
+        }
+    }
+    if let Ok(der) = PrivateKeyDer::try_from(text.to_vec()) {
+        return Ok(der);
+    }
+    match unlock::is_locked(text) {
+        true => unlocked(text, password),
+        false => Err(Unusable::because("no start line")),
+    }
+}
+
+fn unlocked(der: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, Unusable> {
+    let password = password.ok_or(Unusable::Locked)?;
+    let clear = unlock::unlock(der, password).map_err(Unusable::because)?;
+    Ok(PrivatePkcs8KeyDer::from(clear).into())
+}
+
+/// A certificate with its key, as soon as both are there.
+#[derive(Clone, Debug, Default)]
+pub struct Pair {
+    /// The certificate and those that lead to its root.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: Option<Arc<dyn SigningKey>>,
+}
+
+impl Pair {
+    /// Whether it can be used.
+    pub fn is_whole(&self) -> bool {
+        !self.chain.is_empty() && self.key.is_some()
+    }
+
+    /// Whether the key belongs to the certificate; yes as long as one is missing.
+    pub fn matches(&self) -> bool {
+        match self.certified() {
+            None => true,
+            Some(certified) => !matches!(
+                certified.keys_match(),
+                Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch))
+            ),
+        }
+    }
+
+    fn certified(&self) -> Option<Arc<CertifiedKey>> {
+        let key = self.key.clone()?;
+        (!self.chain.is_empty()).then(|| Arc::new(CertifiedKey::new(self.chain.clone(), key)))
+    }
+}
+
+/// All our certificates.
+#[derive(Debug, Default)]
+pub struct Identities(Vec<Arc<CertifiedKey>>);
+
+impl Identities {
+    /// Those of the pairs that are whole.
+    pub fn new(pairs: &[Pair]) -> Identities {
+        Identities(pairs.iter().filter_map(Pair::certified).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first one.
+    pub fn first(&self) -> Option<&Arc<CertifiedKey>> {
+        self.0.first()
+    }
+
+    /// The first one that can sign in one of the ways and suits one of the suites that a
+    /// client offers. A client may offer RSA signatures, but only ECDSA suites.
+    pub fn choose(
+        &self,
+        schemes: &[SignatureScheme],
+        suites: &[CipherSuite],
+        provider: &CryptoProvider,
+    ) -> Option<&Arc<CertifiedKey>> {
+        self.0.iter().find(|certified| {
+            certified.key.choose_scheme(schemes).is_some()
+                && suits(certified.key.algorithm(), suites, provider)
+        })
+    }
+}
+
+fn suits(kind: SignatureAlgorithm, suites: &[CipherSuite], provider: &CryptoProvider) -> bool {
+    let ours = |suite: &CipherSuite| {
+        provider
+            .cipher_suites
+            .iter()
+            .find(|own| own.suite() == *suite)
+    };
+    suites.iter().filter_map(ours).any(|suite| match suite {
+        SupportedCipherSuite::Tls13(_) => true,
+        SupportedCipherSuite::Tls12(suite) => {
+            suite.sign.iter().any(|scheme| scheme.algorithm() == kind)
+        }
+    })
+}
+
+trait Algorithm {
+    fn algorithm(&self) -> SignatureAlgorithm;
+}
+
+impl Algorithm for SignatureScheme {
+    /// Which kind of key makes such a signature.
+    fn algorithm(&self) -> SignatureAlgorithm {
+        match self {
+            SignatureScheme::ED25519 => SignatureAlgorithm::ED25519,
+            SignatureScheme::ECDSA_NISTP256_SHA256
+            | SignatureScheme::ECDSA_NISTP384_SHA384
+            | SignatureScheme::ECDSA_NISTP521_SHA512
+            | SignatureScheme::ECDSA_SHA1_Legacy => SignatureAlgorithm::ECDSA,
+            _ => SignatureAlgorithm::RSA,
+        }
+    }
+}
+
+/// Picks a certificate for a client, from some that are there.
+#[derive(Debug)]
+pub struct Resolver {
+    /// What there is.
+    pub identities: Arc<Identities>,
+    /// The suites that may be used.
+    pub provider: Arc<CryptoProvider>,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.identities
+            .choose(
+                hello.signature_schemes(),
+                hello.cipher_suites(),
+                &self.provider,
+            )
+            .cloned()
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(&self, _hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let fitting =
+            |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
+        self.identities.0.iter().find(fitting).cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.identities.is_empty()
+    }
+}

@@ -1,0 +1,683 @@
+//! A TLS session: a transport over a transport.
+//!
+//! It takes bytes from the transport below, gives bytes to it, and never waits. What
+//! has been received in whole records is decrypted at once: nothing that could be
+//! delivered stays in here, so that waiting for the descriptor is never wrong.
+
+use std::io::{self, BufRead, IoSlice, Write};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{Accepted, Acceptor};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, Connection};
+
+use super::context::{Common, ServerSide, Side};
+use super::fault;
+use super::verdict;
+use crate::buffer::stock;
+use crate::error::Error;
+use crate::operation::Direction;
+use crate::sys::{self, Fd};
+use crate::transport::Transport;
+
+/// In place of an `errno`: [`Session::error`] has the words.
+const FAULT: i32 = i32::MIN;
+
+/// Bytes that are encrypted before they are given down: four records.
+const CHUNK: usize = 64 * 1024;
+
+/// One end of a TLS connection.
+pub struct Session {
+    /// What carries our records.
+    lower: Transport,
+    side: Side,
+    stage: Stage,
+    /// The name of the server: what a client asks for, what a server was asked for.
+    name: Option<Box<[u8]>>,
+    /// What to use as a name if none is given: the host that was connected to.
+    host: Option<Box<[u8]>>,
+    /// Whether whoever drives the handshake wants to see the client's first message.
+    asks: bool,
+    /// What the last call waits for.
+    wants: Direction,
+    /// Whether the last call had to wait.
+    waits: bool,
+    /// Bytes of the program that are encrypted, but not all of them given down.
+    pending: usize,
+    /// Whether the last read took all that the kernel had.
+    drained: bool,
+    fault: Option<&'static str>,
+    /// Whether the peer has said, or is taken to have said, that it will send no more.
+    ended: bool,
+    /// Whether the end, or the fault, was told.
+    told: bool,
+    /// Why the peer's certificate was refused.
+    refused: Option<&'static str>,
+    /// Our own certificate, as far as it is decided.
+    own: Option<Arc<CertifiedKey>>,
+    /// What came behind the client's first message.
+    early: Vec<u8>,
+    /// An alert that there is no connection to send with.
+    last_words: Vec<u8>,
+}
+
+/// How far it has come. The large variants are boxed with the session.
+enum Stage {
+    /// Nothing was done yet.
+    New,
+    /// A server that waits for the client's first message.
+    Listening(Acceptor),
+    /// A server that has it.
+    Asked(Accepted),
+    /// Both have begun to speak.
+    Shaking(Connection),
+    /// Bytes can flow.
+    Open(Connection),
+    /// It ended before that.
+    Failed,
+}
+
+/// What a step of the handshake came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shaken {
+    /// It is done.
+    Done,
+    /// [`Session::hello`] is there to be looked at, then [`Session::answer`] to be called.
+    Hello,
+}
+
+/// What a client has said first.
+#[derive(Debug, Default)]
+pub struct Hello {
+    /// The name it asks for.
+    pub name: Option<String>,
+    /// The protocols it offers.
+    pub protocols: Vec<Vec<u8>>,
+}
+
+impl Session {
+    /// A session over `lower`, of which nothing is sent yet.
+    pub fn new(side: Side, lower: Transport) -> Session {
+        Session {
+            lower,
+            side,
+            stage: Stage::New,
+            name: None,
+            host: None,
+            asks: false,
+            wants: Direction::Read,
+            waits: false,
+            pending: 0,
+            drained: true,
+            fault: None,
+            ended: false,
+            told: false,
+            refused: None,
+            own: None,
+            early: Vec::new(),
+            last_words: Vec::new(),
+        }
+    }
+
+    /// Puts the session on top of `lower`.
+    pub fn put_on(&mut self, lower: Transport) {
+        self.lower = lower;
+    }
+
+    /// Whether it is a client's.
+    pub fn is_client(&self) -> bool {
+        matches!(self.side, Side::Client(_))
+    }
+
+    /// Whether the handshake has begun.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.stage, Stage::New)
+    }
+
+    /// Whether bytes can flow.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// What it was made from.
+    pub fn common(&self) -> &Common {
+        self.side.common()
+    }
+
+    /// Sets the name that a client asks for.
+    pub fn set_name(&mut self, name: Option<&[u8]>) {
+        self.name = name.map(Into::into);
+    }
+
+    /// Sets what stands in for a name.
+    pub fn set_host(&mut self, host: Option<&[u8]>) {
+        self.host = host.map(Into::into);
+    }
+
+    /// The name that was asked for.
+    pub fn name(&self) -> Option<&[u8]> {
+        match self.is_client() {
+            true => self.name.as_deref().or(self.host.as_deref()),
+            false => self.name.as_deref(),
+        }
+    }
+
+    /// Makes [`Session::handshake`] stop at the client's first message.
+    pub fn ask(&mut self) {
+        self.asks = true;
+    }
+
+    /// The rustls connection, once there is one.
+    pub fn connection(&self) -> Option<&Connection> {
+        match &self.stage {
+            Stage::Open(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// As [`Session::connection`], to be changed.
+    pub fn connection_mut(&mut self) -> Option<&mut Connection> {
+        match &mut self.stage {
+            Stage::Open(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Our own certificates, the one that is about us first.
+    pub fn own_chain(&self) -> &[CertificateDer<'static>] {
+        self.own.as_ref().map_or(&[], |own| &own.cert)
+    }
+
+    /// Why the peer's certificate was refused, if it was.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.refused
+    }
+
+    /// What to wait for.
+    pub fn wants(&self) -> Direction {
+        self.wants
+    }
+
+    /// What the last call waits for, if it does.
+    pub fn waits_for(&self) -> Option<Direction> {
+        self.waits.then_some(self.wants)
+    }
+
+    /// Whether it is in vain to ask again before more comes: the last read took all
+    /// that the kernel had, and there is no end to tell.
+    pub fn is_drained(&self) -> bool {
+        self.drained && !self.ended && self.fault.is_none()
+    }
+
+    /// Whether `recv` has an end or a fault to tell.
+    pub fn is_dirty(&self) -> bool {
+        (self.ended || self.fault.is_some()) && !self.told && self.is_open()
+            || self.lower.is_dirty()
+    }
+
+    /// Whether it is known that nothing more comes.
+    pub fn at_end(&self) -> bool {
+        self.ended || self.fault.is_some() || !self.is_open()
+    }
+
+    /// What `errno` means.
+    pub fn error(&self, errno: i32) -> Error {
+        match self.fault {
+            Some(words) if errno == FAULT => Error::Tls(words),
+            None if errno == FAULT => self.lower.error(errno),
+            _ => Error::from_errno(errno),
+        }
+    }
+
+    // Bytes.
+
+    /// Appends to `into` what has come; see [`Transport::recv`].
+    pub fn recv(&mut self, fd: Fd, into: &mut Vec<u8>) -> sys::Result<usize> {
+        self.waits = false;
+        if !self.is_open() {
+            return Err(sys::EPIPE);
+        }
+        let before = into.len();
+        loop {
+            if self.fault.is_some() || self.ended {
+                return self.over();
+            }
+            let read = self.read(fd, into);
+            let brought = into.len() - before;
+            match read {
+                _ if brought > 0 => return Ok(brought),
+                Ok(()) => {}
+                Err(errno) => return self.wait(errno, Direction::Read),
+            }
+        }
+    }
+
+    /// Tells the end: once with its reason, then as any other.
+    fn over(&mut self) -> sys::Result<usize> {
+        let told = std::mem::replace(&mut self.told, true);
+        match self.fault {
+            Some(_) if told => Err(sys::EPIPE),
+            Some(_) => Err(FAULT),
+            None => Ok(0),
+        }
+    }
+
+    fn wait<T>(&mut self, errno: i32, direction: Direction) -> sys::Result<T> {
+        if errno == sys::EAGAIN {
+            self.waits = true;
+            self.wants = match &self.lower {
+                Transport::Tls(session) => session.wants(),
+                _ => direction,
+            };
+        }
+        Err(errno)
+    }
+
+    /// Takes bytes from below once, and puts what they mean into `into`.
+    fn read(&mut self, fd: Fd, into: &mut Vec<u8>) -> sys::Result<()> {
+        let mut block = stock::take().ok_or(sys::ENOMEM)?;
+        let room = block.capacity() - block.len();
+        let read = self.lower.recv(fd, &mut block);
+        match read {
+            Ok(0) => self.eof(),
+            Ok(n) => {
+                self.drained = self.lower.is_drained(n, room);
+                self.absorb(&block, into);
+            }
+            Err(_) => {}
+        }
+        stock::give(block);
+        read.map(drop)
+    }
+
+    fn eof(&mut self) {
+        self.drained = false;
+        match self.common().ignore_eof {
+            _ if !self.is_open() && self.is_client() => self.fail("closed"),
+            true if self.is_open() => self.ended = true,
+            _ => self.fail(fault::TRUNCATED),
+        }
+    }
+
+    fn fail(&mut self, words: &'static str) {
+        self.fault.get_or_insert(words);
+    }
+
+    /// Decrypts `records`, which may begin and end anywhere.
+    fn absorb(&mut self, mut records: &[u8], into: &mut Vec<u8>) {
+        let (Stage::Open(connection) | Stage::Shaking(connection)) = &mut self.stage else {
+            return;
+        };
+        while !records.is_empty() {
+            // It refuses only what comes behind the peer's last word.
+            if !matches!(connection.read_tls(&mut records), Ok(1..)) {
+                break;
+            }
+            let processed = connection.process_new_packets();
+            drain(connection, into);
+            match processed {
+                Ok(state) => self.ended |= state.peer_has_closed(),
+                Err(error) => {
+                    if let rustls::Error::InvalidCertificate(why) = &error {
+                        self.refused = Some(refusal(why));
+                    }
+                    self.fault.get_or_insert(fault::words(&error));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Gives bytes down; see [`Transport::send`]. They count as sent once all of their
+    /// ciphertext has been given down: what waits in here, a program would not know of.
+    pub fn send(&mut self, fd: Fd, data: &[u8]) -> sys::Result<usize> {
+        self.waits = false;
+        if !self.is_open() || self.fault.is_some() {
+            return Err(sys::EPIPE);
+        }
+        self.flush(fd)?;
+        if self.pending == 0 && !data.is_empty() {
+            let chunk = &data[..data.len().min(CHUNK)];
+            let Stage::Open(connection) = &mut self.stage else {
+                return Err(sys::EPIPE);
+            };
+            self.pending = connection.writer().write(chunk).map_err(|_| sys::EPIPE)?;
+            self.flush(fd)?;
+        }
+        Ok(std::mem::take(&mut self.pending).min(data.len()))
+    }
+
+    /// Gives down what is encrypted.
+    fn flush(&mut self, fd: Fd) -> sys::Result<()> {
+        let (Stage::Open(connection) | Stage::Shaking(connection)) = &mut self.stage else {
+            return Ok(());
+        };
+        let mut below = Below {
+            lower: &mut self.lower,
+            fd,
+        };
+        while connection.wants_write() {
+            if let Err(error) = connection.write_tls(&mut below) {
+                let errno = error.raw_os_error().unwrap_or(sys::EPIPE);
+                return self.wait(errno, Direction::Write);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that we will send no more, as far as that can be done without waiting.
+    pub fn finish(&mut self, fd: Fd) {
+        if let Stage::Open(connection) = &mut self.stage
+            && self.fault.is_none()
+        {
+            connection.send_close_notify();
+            let _ = self.flush(fd);
+        }
+        self.lower.finish(fd);
+    }
+
+    // The handshake.
+
+    /// Goes on with the handshake. What the peer has sent behind it goes to `into`.
+    pub fn handshake(&mut self, fd: Fd, into: &mut Vec<u8>) -> sys::Result<Shaken> {
+        self.waits = false;
+        loop {
+            if self.fault.is_some() && !self.is_open() {
+                self.despair(fd);
+                return Err(FAULT);
+            }
+            match &mut self.stage {
+                Stage::New => self.begin(),
+                Stage::Listening(_) => self.listen(fd)?,
+                Stage::Asked(_) if self.asks => return Ok(Shaken::Hello),
+                Stage::Asked(_) => self.answer(None, None),
+                Stage::Shaking(_) => self.shake(fd, into)?,
+                Stage::Open(_) => return Ok(Shaken::Done),
+                Stage::Failed => self.fail("handshake failed"),
+            }
+        }
+    }
+
+    /// Sends the alert for the fault, if the kernel takes it, once.
+    fn despair(&mut self, fd: Fd) {
+        let _ = self.flush(fd);
+        let alert = std::mem::take(&mut self.last_words);
+        if !alert.is_empty() {
+            let _ = self.lower.send(fd, &alert);
+        }
+    }
+
+    fn begin(&mut self) {
+        let side = match &self.side {
+            Side::Server(_) => {
+                self.stage = Stage::Listening(Acceptor::default());
+                return;
+            }
+            Side::Client(side) => side.clone(),
+        };
+        let Some(name) = self.server_name() else {
+            return self.fail(fault::BAD_NAME);
+        };
+        self.own = side.common.identities.first().cloned();
+        let config = match verdict::is_named(&name) {
+            true => side.config.clone(),
+            false => side.nameless.clone(),
+        };
+        match ClientConnection::new(config, name) {
+            Ok(connection) => self.shake_with(Connection::Client(connection)),
+            Err(error) => self.fail(fault::words(&error)),
+        }
+    }
+
+    fn shake_with(&mut self, mut connection: Connection) {
+        connection.set_buffer_limit(None);
+        self.stage = Stage::Shaking(connection);
+        // What a client sends behind its first message before it has an answer cannot
+        // be the program's: there is no early data here.
+        let early = std::mem::take(&mut self.early);
+        self.absorb(&early, &mut Vec::new());
+    }
+
+    /// The name as rustls wants it; `None` if it cannot be one.
+    pub fn server_name(&self) -> Option<ServerName<'static>> {
+        let Some(name) = self.name.as_deref().or(self.host.as_deref()) else {
+            return Some(verdict::nameless());
+        };
+        let name = std::str::from_utf8(name).ok()?;
+        let name = name.strip_suffix('.').unwrap_or(name);
+        // An address of a link has a zone, which is ours and not the peer's.
+        let name = match name.split_once('%') {
+            Some((address, _)) if address.contains(':') => address,
+            _ => name,
+        };
+        ServerName::try_from(name.to_owned()).ok()
+    }
+
+    fn listen(&mut self, fd: Fd) -> sys::Result<()> {
+        let mut block = stock::take().ok_or(sys::ENOMEM)?;
+        let room = block.capacity();
+        let read = self.lower.recv(fd, &mut block);
+        match read {
+            Ok(0) => self.fail(fault::TRUNCATED),
+            Ok(n) => {
+                self.drained = self.lower.is_drained(n, room);
+                self.hear(&block);
+            }
+            Err(_) => {}
+        }
+        stock::give(block);
+        match read {
+            Err(errno) => self.wait(errno, Direction::Read),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Takes bytes of the client's first message, and keeps those behind it.
+    fn hear(&mut self, bytes: &[u8]) {
+        let Stage::Listening(acceptor) = &mut self.stage else {
+            return;
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if !matches!(acceptor.read_tls(&mut rest), Ok(1..)) {
+                return self.fail("packet length too long");
+            }
+            match acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
+                    let name = accepted
+                        .client_hello()
+                        .server_name()
+                        .map(|name| name.as_bytes().into());
+                    self.name = name;
+                    self.early = rest.to_vec();
+                    self.stage = Stage::Asked(accepted);
+                    return;
+                }
+                Err((error, alert)) => {
+                    self.stage = Stage::Failed;
+                    if speaks_http(bytes) {
+                        self.fail(fault::HTTP_REQUEST);
+                    }
+                    return self.refuse(&error, alert);
+                }
+            }
+        }
+    }
+
+    /// What the client has said, between [`Shaken::Hello`] and [`Session::answer`].
+    pub fn hello(&self) -> Hello {
+        let Stage::Asked(accepted) = &self.stage else {
+            return Hello::default();
+        };
+        let hello = accepted.client_hello();
+        Hello {
+            name: hello.server_name().map(str::to_owned),
+            protocols: offered(&hello),
+        }
+    }
+
+    /// Goes on after the client's first message: with another side, if there is one for
+    /// the name it asks for, and with one of these protocols, if somebody chose.
+    pub fn answer(&mut self, other: Option<&Side>, protocols: Option<&[Vec<u8>]>) {
+        let first = match (&self.side, other) {
+            (Side::Server(first), Some(Side::Server(other))) => other.in_place_of(first),
+            (Side::Server(first), _) => first.clone(),
+            (Side::Client(_), _) => return,
+        };
+        let Stage::Asked(accepted) = std::mem::replace(&mut self.stage, Stage::Failed) else {
+            return;
+        };
+        self.answer_with(&first, accepted, protocols);
+        self.side = Side::Server(first);
+    }
+
+    fn answer_with(
+        &mut self,
+        side: &ServerSide,
+        accepted: Accepted,
+        protocols: Option<&[Vec<u8>]>,
+    ) {
+        let hello = accepted.client_hello();
+        let offers = offered(&hello);
+        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
+        self.own = side
+            .common
+            .identities
+            .choose(schemes, suites, &side.provider)
+            .cloned();
+        let protocol = match protocols {
+            None => side.choose_protocol(&offers),
+            Some(ours) => ours.iter().find(|name| offers.contains(name)).cloned(),
+        };
+        let config = side.config_for(protocol.as_deref());
+        match accepted.into_connection(config) {
+            Ok(connection) => self.shake_with(Connection::Server(connection)),
+            Err((error, alert)) => self.refuse(&error, alert),
+        }
+    }
+
+    fn refuse(&mut self, error: &rustls::Error, mut alert: rustls::server::AcceptedAlert) {
+        // No certificate that suits the client is, for OpenSSL, no suite that does.
+        self.fail(match error {
+            rustls::Error::General(words) if words.contains("no server certificate chain") => {
+                "no shared cipher"
+            }
+            error => fault::words(error),
+        });
+        let mut bytes = Vec::new();
+        let _ = alert.write_all(&mut bytes);
+        self.last_words = bytes;
+    }
+
+    /// Refuses the name that the client asks for (alert 112).
+    pub fn refuse_name(&mut self) {
+        if let Stage::Asked(_) = self.stage {
+            self.stage = Stage::Failed;
+            self.last_words = vec![0x15, 3, 3, 0, 2, 2, 112];
+            self.fail(fault::CALLBACK);
+        }
+    }
+
+    fn shake(&mut self, fd: Fd, into: &mut Vec<u8>) -> sys::Result<()> {
+        self.flush(fd)?;
+        let Stage::Shaking(connection) = &mut self.stage else {
+            return Ok(());
+        };
+        if !connection.is_handshaking() {
+            if let Stage::Shaking(connection) = std::mem::replace(&mut self.stage, Stage::Failed) {
+                self.stage = Stage::Open(connection);
+            }
+            return Ok(());
+        }
+        match self.read(fd, into) {
+            Err(errno) => self.wait(errno, Direction::Read),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}
+
+fn offered(hello: &rustls::server::ClientHello<'_>) -> Vec<Vec<u8>> {
+    hello
+        .alpn()
+        .map(|names| names.map(<[u8]>::to_vec).collect())
+        .unwrap_or_default()
+}
+
+fn drain(connection: &mut Connection, into: &mut Vec<u8>) {
+    let mut reader = connection.reader();
+    while let Ok(bytes) = reader.fill_buf() {
+        let n = bytes.len();
+        if n == 0 {
+            break;
+        }
+        into.extend_from_slice(bytes);
+        reader.consume(n);
+    }
+}
+
+fn refusal(error: &rustls::CertificateError) -> &'static str {
+    use rustls::CertificateError as E;
+    match error {
+        E::Expired => "certificate has expired",
+        E::NotValidYet => "certificate is not yet valid",
+        E::UnknownIssuer => "unable to get local issuer certificate",
+        E::InvalidPurpose => "unsuitable certificate purpose",
+        E::BadSignature => "certificate signature failure",
+        E::Revoked => "certificate revoked",
+        E::UnknownRevocationStatus => "unable to get certificate CRL",
+        E::ExpiredRevocationList => "CRL has expired",
+        E::NotValidForName => "hostname mismatch",
+        _ => "unspecified certificate verification error",
+    }
+}
+
+fn speaks_http(bytes: &[u8]) -> bool {
+    ["GET ", "POST ", "HEAD ", "PUT "]
+        .iter()
+        .any(|method| bytes.starts_with(method.as_bytes()))
+}
+
+/// What rustls writes to: the transport below.
+struct Below<'a> {
+    lower: &'a mut Transport,
+    fd: Fd,
+}
+
+impl Below<'_> {
+    fn retry(
+        &mut self,
+        mut call: impl FnMut(&mut Transport, Fd) -> sys::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match call(self.lower, self.fd) {
+                Err(sys::EINTR) => {}
+                Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                Ok(n) => return Ok(n),
+            }
+        }
+    }
+}
+
+impl Write for Below<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.retry(|lower, fd| lower.send(fd, data))
+    }
+
+    fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.retry(|lower, fd| lower.send_vectored(fd, data))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
