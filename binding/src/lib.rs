@@ -30,6 +30,7 @@ mod stack;
 mod stream;
 mod task;
 mod tcp;
+mod tls;
 mod udp;
 mod unix;
 mod url;

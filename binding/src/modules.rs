@@ -12,6 +12,7 @@ pub use crate::mime::open as mime_core;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
 pub use crate::task::open as socket_task;
+pub use crate::tls::open_module as ssl_native;
 pub use crate::unix::open_module as socket_unix;
 pub use crate::url::open as socket_url;
 
@@ -119,6 +120,30 @@ lua_module!(
     /// `socket.tp`: commands and replies.
     socket_tp, "socket/tp.lua"
 );
+lua_module!(
+    /// `ssl`: TLS.
+    ssl, "ssl.lua"
+);
+lua_module!(
+    /// `ssl.config`: what there is.
+    ssl_config, "ssl/config.lua"
+);
+lua_module!(
+    /// `ssl.context`: contexts, step by step.
+    ssl_context, "ssl/context.lua"
+);
+lua_module!(
+    /// `ssl.core`: connections, step by step.
+    ssl_core, "ssl/core.lua"
+);
+lua_module!(
+    /// `ssl.https`: HTTP over TLS.
+    ssl_https, "ssl/https.lua"
+);
+lua_module!(
+    /// `ssl.x509`: certificates.
+    ssl_x509, "ssl/x509.lua"
+);
 
 /// Name for `require`, and opener, of every module.
 pub const MODULES: &[(&CStr, lua_CFunction)] = &[
@@ -155,4 +180,11 @@ pub const MODULES: &[(&CStr, lua_CFunction)] = &[
     (c"socket.task", socket_task),
     (c"socket.unix", socket_unix),
     (c"socket.url", socket_url),
+    (c"ssl", ssl),
+    (c"ssl.config", ssl_config),
+    (c"ssl.context", ssl_context),
+    (c"ssl.core", ssl_core),
+    (c"ssl.https", ssl_https),
+    (c"ssl.native", ssl_native),
+    (c"ssl.x509", ssl_x509),
 ];

@@ -23,7 +23,7 @@ use crate::boundary::guard;
 use crate::drive::{self, Run, Subject};
 use crate::object::{self, Body, Class, Kind, Object, Peek, Tag};
 use crate::socket::SocketKind;
-use crate::{serial, socket, stack, task, tcp, udp, unix};
+use crate::{serial, socket, stack, task, tcp, tls, udp, unix};
 
 /// What a call works with.
 struct Call {
@@ -336,12 +336,13 @@ struct OwnKind {
     dirty: lua_CFunction,
 }
 
-static KINDS: [OwnKind; 5] = [
+static KINDS: [OwnKind; 6] = [
     OwnKind::new::<tcp::Tcp>(true),
     OwnKind::new::<udp::Udp>(false),
     OwnKind::new::<unix::UnixStream>(true),
     OwnKind::new::<unix::UnixDgram>(false),
     OwnKind::new::<serial::Serial>(true),
+    OwnKind::new::<tls::Connection>(true),
 ];
 
 impl OwnKind {

@@ -167,12 +167,26 @@ unsafe fn push_received(
                 lua::lua_pushnil(l);
             }
             Some(error) => {
-                lua::lua_pushnil(l);
-                stack::push_error(l, error);
+                fail(l, told(&*stream, error));
                 push_data(l, stream, received, context.prefix);
             }
         }
         debug::finish(l, context.timer)
+    }
+}
+
+/// As a stream tells an error: where LuaSocket says "timeout", LuaSec says what it would
+/// have had to wait for.
+#[cold]
+pub(crate) fn told(stream: &Stream, error: Error) -> Error {
+    match stream.session() {
+        Some(session) if session.plain_timeouts => error,
+        Some(_) if error == Error::Timeout && stream.connect.is_some() => Error::WantWrite,
+        Some(session) if error == Error::Timeout => match session.wants() {
+            Direction::Read => Error::WantRead,
+            Direction::Write => Error::WantWrite,
+        },
+        _ => error,
     }
 }
 
@@ -248,7 +262,7 @@ struct Skipped {
     timer: debug::Timer,
 }
 
-unsafe fn push_sent(l: *mut lua_State, _: *mut Stream, sent: Sent, context: Skipped) -> c_int {
+unsafe fn push_sent(l: *mut lua_State, stream: *mut Stream, sent: Sent, context: Skipped) -> c_int {
     let reached = context.skipped + sent.count as i64;
     // SAFETY: called by an entry.
     unsafe {
@@ -259,7 +273,7 @@ unsafe fn push_sent(l: *mut lua_State, _: *mut Stream, sent: Sent, context: Skip
                 lua::lua_pushnil(l);
             }
             Some(error) => {
-                fail(l, error);
+                fail(l, told(&*stream, error));
                 lua::lua_pushinteger(l, reached as _);
             }
         }

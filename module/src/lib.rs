@@ -55,4 +55,11 @@ export! {
     luaopen_socket_task = socket_task,
     luaopen_socket_unix = socket_unix,
     luaopen_socket_url = socket_url,
+    luaopen_ssl = ssl,
+    luaopen_ssl_config = ssl_config,
+    luaopen_ssl_context = ssl_context,
+    luaopen_ssl_core = ssl_core,
+    luaopen_ssl_https = ssl_https,
+    luaopen_ssl_native = ssl_native,
+    luaopen_ssl_x509 = ssl_x509,
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub stores: Vec<Arc<Store>>,
     /// Whom we ask for a certificate, and what happens without a good one.
     pub verify: Verify,
+    /// Whether names are compared, if somebody has said so.
+    pub names: Option<bool>,
     /// Whether a bad certificate is only noted.
     pub continued: bool,
     /// Whether clients are judged as if they were servers.
@@ -110,6 +112,7 @@ impl Settings {
             pairs: Vec::new(),
             stores: Vec::new(),
             verify: Verify::NONE,
+            names: None,
             continued: false,
             ignore_purpose: false,
             revocation: Revocation::Off,
@@ -171,8 +174,8 @@ impl Settings {
             client: self.role == Role::Server && !self.ignore_purpose,
             depth: self.depth,
             revocation: self.revocation,
-            named: usual && !self.continued,
-            nameless: !self.stores.is_empty(),
+            named: self.role == Role::Client && self.names.unwrap_or(usual && !self.continued),
+            nameless: !self.stores.is_empty() && self.names.is_none(),
         }
     }
 
@@ -201,6 +204,7 @@ impl Settings {
         let verifier = self.verifier(&demand);
         let common = Common {
             strict: verifier.strict,
+            continued: self.continued,
             demand,
             identities: identities.clone(),
             ignore_eof: self.ignore_eof,
@@ -285,6 +289,8 @@ pub struct Common {
     pub demand: Arc<Demand>,
     /// Whether a bad certificate ended the handshake.
     pub strict: bool,
+    /// Whether bad certificates are noted one by one.
+    pub continued: bool,
     /// Our certificates.
     pub identities: Arc<Identities>,
     /// Whether a bare end of the stream is a clean one.

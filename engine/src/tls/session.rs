@@ -21,6 +21,9 @@ use crate::operation::Direction;
 use crate::sys::{self, Fd};
 use crate::transport::Transport;
 
+/// The newer of the two versions.
+pub const TLS13: rustls::ProtocolVersion = rustls::ProtocolVersion::TLSv1_3;
+
 /// In place of an `errno`: [`Session::error`] has the words.
 const FAULT: i32 = i32::MIN;
 
@@ -52,6 +55,8 @@ pub struct Session {
     ended: bool,
     /// Whether the end, or the fault, was told.
     told: bool,
+    /// Whether timeouts are told as such, and not as what would have been waited for.
+    pub plain_timeouts: bool,
     /// Why the peer's certificate was refused.
     refused: Option<&'static str>,
     /// Our own certificate, as far as it is decided.
@@ -113,6 +118,7 @@ impl Session {
             fault: None,
             ended: false,
             told: false,
+            plain_timeouts: false,
             refused: None,
             own: None,
             early: Vec::new(),
@@ -187,6 +193,12 @@ impl Session {
     /// Our own certificates, the one that is about us first.
     pub fn own_chain(&self) -> &[CertificateDer<'static>] {
         self.own.as_ref().map_or(&[], |own| &own.cert)
+    }
+
+    /// Whether it goes on from an earlier one, without certificates.
+    pub fn is_resumed(&self) -> bool {
+        let kind = self.connection().and_then(|open| open.handshake_kind());
+        kind == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// Why the peer's certificate was refused, if it was.

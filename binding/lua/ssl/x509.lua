@@ -1,0 +1,4 @@
+--- `ssl.x509`: certificates.
+local native = require "ssl.native"
+
+return { load = native.certificate.load }
