@@ -136,6 +136,11 @@ local function transport(sock)
   return sock
 end
 
+--- Lets a connection say "timeout" where LuaSec says what it would have had to wait for.
+function M.plaintimeouts(conn)
+  native.connection.settimeouts(conn)
+end
+
 --- A connection over `sock`, whose place it takes; or nil and a message. `ctx` is a context, or parameters for one.
 function M.wrap(sock, ctx)
   local err

@@ -9,17 +9,21 @@ local string = string
 local M = {}
 
 local function parameters(options)
-  local params = { mode = "client", protocol = "any", verify = "peer" }
+  local params = { mode = "client", protocol = "any" }
   if type(options) == "table" then
     for name, value in pairs(options) do params[name] = value end
   end
   return params
 end
 
+-- Where nothing is said about `verify`, certificate and name are compared, whatever the program's default.
 local function handshake(ssl, sock, host, options, timeout)
-  local conn, err = ssl.wrap(sock, parameters(options))
+  local params = parameters(options)
+  if params.verify == nil then params.verify, params.verify_host = "peer", params.verify_host ~= false end
+  local conn, err = ssl.wrap(sock, params)
   if not conn then return nil, err end
-  if conn.sni and not string.find(host, "^[%d.]+$") and not string.find(host, ":", 1, true) then conn:sni(host) end
+  conn:sni(host)
+  if ssl.plaintimeouts then ssl.plaintimeouts(conn) end
   conn:settimeout(timeout)
   local ok
   ok, err = conn:dohandshake()

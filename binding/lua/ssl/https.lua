@@ -1,12 +1,12 @@
 --- `ssl.https`: HTTP over TLS. `socket.http` does the same for https URLs, with what is here.
 
 local http = require "socket.http"
-local native = require "ssl.native"
 local socket = require "socket"
 local ssl = require "ssl"
 local url = require "socket.url"
 
-local error, pairs, rawget, rawset, setmetatable, tostring, type = error, pairs, setmetatable, tostring, type
+local error, pairs, rawget, rawset, setmetatable = error, pairs, rawget, rawset, setmetatable
+local tostring, type = tostring, type
 local table = table
 
 local DEFAULT = 60
@@ -126,7 +126,7 @@ function methods:connect(host, port)
   local ctx = try(context(self.params))
   local conn = try(ssl.wrap(self.sock, ctx))
   self.sock = conn
-  native.connection.settimeouts(conn)
+  ssl.plaintimeouts(conn)
   conn:sni(self.params.servername or host)
   conn:settimeout(self.seconds)
   try(conn:dohandshake())
