@@ -26,14 +26,14 @@ end
 
 --- A description of the connection's cipher and its version, or nothing.
 function M.info(conn)
-  local info = conn:info()
+  local info = connection.info(conn)
   if not info then return end
   return info.cipher .. " " .. info.protocol .. " Kx=" .. info.key .. " Au=" .. info.authentication .. " Enc="
     .. info.encryption .. " Mac=" .. info.mac, info.bits, info.algbits, info.protocol
 end
 
 function M.compression(conn)
-  if conn:info() then return nil end
+  if connection.info(conn) then return nil end
   return nil, "closed"
 end
 

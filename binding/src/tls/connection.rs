@@ -659,6 +659,7 @@ pub const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"create", create),
     (c"handshake", handshake),
     (c"hello", hello),
+    (c"info", info),
     (c"is", is),
     (c"isclient", isclient),
     (c"refuse", refuse),
