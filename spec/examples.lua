@@ -1,0 +1,152 @@
+-- The example programs of the protocol clients, run as a user runs them.
+
+local t = require "support"
+local socket = require "socket"
+
+local folder = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$") .. "../examples/"
+
+local function example(name, ...)
+  local words = { t.interpreter(), t.quote(folder .. name .. ".lua") }
+  for _, word in ipairs { ... } do words[#words + 1] = t.quote(word) end
+  return table.concat(words, " ")
+end
+
+-- The server of the examples with a folder of files.
+local function serve()
+  local root, port = t.fresh_folder(), string.format("%d", t.unused_port())
+  local output = t.start(example("serve", port, root))
+  t.connect(socket.tcp, "127.0.0.1", port):close()
+  return "http://127.0.0.1:" .. port .. "/", root, output
+end
+
+local CONTENT = t.bytes(100000)
+
+t.fix("serve and get", function()
+  local base, root = serve()
+  t.write(root .. "/a file", CONTENT)
+  local target = t.fresh_folder() .. "/copy"
+  local text, status = t.shell(example("get", base .. "a%20file", target) .. " 2>/dev/null")
+  t.equal(status, 0)
+  t.equal(text, target .. "\t100000\n")
+  t.ok(io.open(target, "rb"):read "*a" == CONTENT)
+  -- The rest of a file that is there in part.
+  os.remove(target)
+  t.write(target .. ".part", CONTENT:sub(1, 60000))
+  text, status = t.shell(example("get", base .. "a%20file", target) .. " 2>/dev/null")
+  t.equal(status, 0, text)
+  t.ok(io.open(target, "rb"):read "*a" == CONTENT)
+  text, status = t.shell(example("get", base .. "missing", target))
+  t.equal(status, 1)
+  t.match(text, "404")
+end)
+
+t.fix("serve: echo, ranges, heads", function()
+  local base, root = serve()
+  t.write(root .. "/f.txt", "0123456789")
+  local http = require "socket.http"
+  t.equal(http.request(base .. "x", "echo"), "echo")
+  local s = http.session { base = base }
+  for range, expected in pairs { ["bytes=2-4"] = "234", ["bytes=7-"] = "789", ["bytes=-2"] = "89", ["bytes=0-99"] = "0123456789" } do
+    local body, code = s:get("f.txt", { range = range })
+    t.equal(body, expected)
+    t.equal(code, 206)
+  end
+  t.equal(select(2, s:get("f.txt", { range = "bytes=10-" })), 416)
+  t.equal(s:put("x", string.rep("y", 50000)), string.rep("y", 50000))
+  local _, code, headers = s:head "f.txt"
+  t.equal(code, 200)
+  t.equal(headers["content-length"], "10")
+  t.equal(headers["content-type"], "text/plain")
+  t.equal(select(2, s:get "../passwd"), 404)
+  t.equal(select(2, s:get "%2e%2e/passwd"), 404)
+  t.equal(s.pool:statistics().opened, 1)
+  s:close()
+end)
+
+t.fix("check-links", function()
+  local base, root = serve()
+  t.write(root .. "/index.html", [[<a href="good.html#x"> <a href='good.html'> <img src="/missing.png"> <a href="mailto:a@b">
+    <A HREF="/good.html?a=1&amp;b=2">]])
+  t.write(root .. "/good.html", "x")
+  local text, status = t.shell(example("check-links", base))
+  t.equal(status, 1)
+  t.match(text, "ok\t" .. base:gsub("%p", "%%%0") .. "good.html\n")
+  t.match(text, "ok\t" .. base:gsub("%p", "%%%0") .. "good.html%?a=1&b=2\n")
+  t.match(text, "status 404\t[^\n]*/missing.png\n")
+  t.match(text, "3 links, 1 broken\n$")
+end)
+
+-- A mail server that says yes to everything and prints what it hears.
+local MAIL_SERVER = [[
+  local socket = require "socket"
+  local server = assert(socket.bind("127.0.0.1", 0))
+  print((select(2, server:getsockname())))
+  local client = server:accept()
+  client:send("220 hello\r\n")
+  for line in function() return client:receive() end do
+    print(line)
+    if line == "DATA" then
+      client:send("354 go\r\n")
+      repeat
+        line = client:receive()
+        print(line)
+      until line == "."
+      client:send("250 ok\r\n")
+    else
+      client:send(line == "QUIT" and "221 bye\r\n" or "250 ok\r\n")
+    end
+  end
+]]
+
+t.fix("mail", function()
+  local child = t.spawn(MAIL_SERVER)
+  local port = child:read()
+  local file = t.write(t.fresh_folder() .. "/data.bin", CONTENT:sub(1, 300))
+  local text, status = t.shell("printf 'caf\\303\\251\\n.\\n' | MAIL_SERVER=127.0.0.1 MAIL_PORT=" .. port .. " "
+    .. example("mail", "a@x.test", "b@y.test", "gr\195\188n", file))
+  t.equal(text, "sent\n")
+  t.equal(status, 0)
+  local heard = child:finish()
+  t.match(heard, "MAIL FROM:<a@x.test>\nRCPT TO:<b@y.test>\nDATA\n")
+  t.match(heard, "Subject: =%?utf%-8%?B%?Z3LDvG4=%?=\n")
+  t.match(heard, "\ncaf=C3=A9\n%.%.\n")
+  t.match(heard, 'filename="data.bin"')
+  t.match(heard, "\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g")
+end)
+
+local FTP_SERVER = [[
+import logging, sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+logging.basicConfig(level=logging.CRITICAL)
+users = DummyAuthorizer()
+users.add_user("joe", "s@cret", sys.argv[2], perm="elr")
+FTPHandler.authorizer = users
+FTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler).serve_forever()
+]]
+
+t.fix("mirror-ftp", function()
+  local _, status = t.shell("python3 -c 'import pyftpdlib.servers'")
+  if status ~= 0 then t.skip "python3 has no pyftpdlib" end
+  local root, port = t.fresh_folder(), string.format("%d", t.unused_port())
+  t.shell("mkdir -p " .. root .. "/top/below/deep " .. root .. "/top/empty")
+  t.write(root .. "/top/large", CONTENT)
+  t.write(root .. "/top/below/a b", "x")
+  t.write(root .. "/top/below/deep/c", "yz")
+  t.start("python3 " .. t.write(t.fresh_path(), FTP_SERVER) .. " " .. port .. " " .. root)
+  t.connect(socket.tcp, "127.0.0.1", port):close()
+  local target = t.fresh_folder() .. "/copy"
+  local from = "ftp://joe:s%40cret@127.0.0.1:" .. port .. "/top"
+  local text, code = t.shell(example("mirror-ftp", from, target))
+  t.equal(code, 0, text)
+  t.match(text, "3 copied, 0 kept, 0 failed\n$")
+  t.equal(select(2, t.shell("diff -r " .. root .. "/top " .. target)), 0)
+  t.write(target .. "/large", CONTENT:sub(1, 1000))
+  text, code = t.shell(example("mirror-ftp", from, target))
+  t.match(text, "1 copied, 2 kept, 0 failed\n$")
+  t.equal(code, 0)
+  t.equal(select(2, t.shell("diff -r " .. root .. "/top " .. target)), 0)
+end, 15)
+
+t.done()
