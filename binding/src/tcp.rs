@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use luasocket_engine::Error;
 use luasocket_engine::address::Family;
-use luasocket_engine::connect::Begun;
+use luasocket_engine::connecting::Begun;
 use luasocket_engine::operation::Direction;
 use luasocket_engine::options;
 use luasocket_engine::stream::Stream;

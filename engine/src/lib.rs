@@ -6,7 +6,7 @@
 //! 2. [`deadline`]: from two timeouts to one limit for a call.
 //! 3. [`operation`]: the shape of everything that can wait, and what drives it.
 //! 4. [`buffer`], [`transport`], [`stream`]: a byte on its way up, and down.
-//! 5. [`datagram`], [`unix`], [`connect`], [`resolve`], [`select`], [`options`]: the rest
+//! 5. [`datagram`], [`unix`], [`connect`], [`connecting`], [`resolve`], [`select`], [`kept`], [`options`]: the rest
 //!    of the operations.
 //! 6. [`event_loop`] and [`timers`]: many operations at once.
 //! 7. [`tls`]: a session between a stream and its descriptor, and what it is told to trust.
@@ -18,12 +18,14 @@
 pub mod address;
 pub mod buffer;
 pub mod connect;
+pub mod connecting;
 pub mod datagram;
 pub mod deadline;
 pub mod dns;
 pub mod error;
 pub mod event_loop;
 pub mod interrupt;
+pub mod kept;
 pub mod operation;
 pub mod options;
 pub mod resolve;

@@ -7,10 +7,10 @@ use crate::address::Family;
 use crate::deadline::{Limit, Timeouts};
 use crate::error::{Error, Result};
 use crate::event_loop;
+use crate::kept;
 use crate::operation::{self, Direction};
 use crate::options::Remembered;
 use crate::resolve::{self, Resolved};
-use crate::select;
 use crate::sys::{self, Fd, PollFd, SockAddr};
 
 /// What an event loop and the reads of a descriptor tell each other, so that a read is not
@@ -268,7 +268,7 @@ impl Socket {
 /// Tells those who keep something about descriptors that the open file of `fd` goes away.
 #[inline]
 fn closing(fd: Fd) {
-    select::forget(fd);
+    kept::forget(fd);
     event_loop::closing(fd);
 }
 
