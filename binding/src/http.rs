@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use luasocket_codec::http::{Fields, Flaw, Status, first_line};
+use luasocket_codec::http::{Fields, Flaw, Place, Status, first_line};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
@@ -65,6 +65,26 @@ unsafe extern "C-unwind" fn headers(l: *mut lua_State) -> c_int {
     }
 }
 
+/// `place(url)`: scheme, host, port (or nil) and target of a plain URL; nothing for
+/// others.
+unsafe extern "C-unwind" fn place(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; the URL stays argument 1.
+    unsafe {
+        let url = stack::check_bytes(l, 1);
+        let Some(place) = guard(l, || Place::parse(url.get())) else {
+            return 0;
+        };
+        stack::push_bytes(l, place.scheme);
+        stack::push_bytes(l, place.host);
+        match place.port {
+            Some(port) => stack::push_bytes(l, port),
+            None => lua::lua_pushnil(l),
+        }
+        stack::push_bytes(l, place.target);
+    }
+    4
+}
+
 unsafe fn push_fields(l: *mut lua_State, head: stack::Bytes, at: usize) -> Result<(), Flaw> {
     // SAFETY: the head is an argument; the scratch is ours until it is let go.
     unsafe {
@@ -119,7 +139,11 @@ unsafe fn fail(l: *mut lua_State, flaw: Flaw) -> c_int {
     2
 }
 
-const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[(c"headers", headers), (c"response", response)];
+const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
+    (c"headers", headers),
+    (c"place", place),
+    (c"response", response),
+];
 
 /// A table of this size is made at once.
 const USUAL_FIELDS: c_int = 8;

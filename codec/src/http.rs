@@ -135,6 +135,46 @@ pub fn first_line(head: &[u8]) -> Result<(&[u8], usize), Flaw> {
     Ok((line(head, &mut at)?, at))
 }
 
+/// The parts of a URL as plain as most are, for a request: no credentials, no brackets,
+/// no fragment, a scheme in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Place<'a> {
+    pub scheme: &'a [u8],
+    pub host: &'a [u8],
+    pub port: Option<&'a [u8]>,
+    /// Path, params and query.
+    pub target: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    /// The parts, if the URL is so plain.
+    pub fn parse(url: &'a [u8]) -> Option<Place<'a>> {
+        let (scheme, rest) = match url {
+            [b'h', b't', b't', b'p', b':', b'/', b'/', rest @ ..] => (&url[..4], rest),
+            [b'h', b't', b't', b'p', b's', b':', b'/', b'/', rest @ ..] => (&url[..5], rest),
+            _ => return None,
+        };
+        let slash = memchr(b'/', rest)?;
+        let (authority, target) = rest.split_at(slash);
+        let (host, port) = match memchr(b':', authority) {
+            Some(colon) => (&authority[..colon], Some(&authority[colon + 1..])),
+            None => (authority, None),
+        };
+        let is_name = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+        let plain = !host.is_empty()
+            && host.iter().all(is_name)
+            && port.is_none_or(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+            && target.iter().all(|&c| c > b' ' && c != b'#' && c != 127);
+        plain.then_some(Place {
+            scheme,
+            host,
+            port,
+            target,
+        })
+    }
+}
+
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
@@ -196,6 +236,44 @@ mod tests {
         let many = "a: b\r\n".repeat(MAX_FIELDS + 1);
         assert_eq!(fields(&many).1, Some(Flaw::TooManyFields));
         assert_eq!(fields(&many[6..]).1, None);
+    }
+
+    #[test]
+    fn knows_plain_urls() {
+        let parse = |url: &'static str| {
+            Place::parse(url.as_bytes()).map(|place| {
+                let text = |bytes| std::str::from_utf8(bytes).expect("text");
+                (
+                    text(place.scheme),
+                    text(place.host),
+                    place.port.map(text),
+                    text(place.target),
+                )
+            })
+        };
+        assert_eq!(parse("http://h.test/"), Some(("http", "h.test", None, "/")));
+        let whole = Some(("https", "10.0.0.1", Some("81"), "/a;b?c=/d"));
+        assert_eq!(parse("https://10.0.0.1:81/a;b?c=/d"), whole);
+        for url in [
+            "",
+            "http://",
+            "http:///",
+            "http://h.test",
+            "HTTP://h/",
+            "ftp://h/",
+            "http://u@h/",
+            "http://[::1]/",
+            "http://h:/",
+            "http://h:x/",
+            "http://h:1:2/",
+            "http://h/#",
+            "http://h/ ",
+            "http://h/\r",
+            "http://h?q/",
+            "http://h\n/",
+        ] {
+            assert_eq!(parse(url), None, "{url}");
+        }
     }
 
     #[test]

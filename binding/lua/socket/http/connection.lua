@@ -70,20 +70,25 @@ end
 -- is none, nil and what was read. A request reads the whole head at once where the socket can (`whole`); its headers are
 -- the result of the next `receiveheaders`.
 function methods:receivestatusline()
+  local code, line = self.code, self.line
+  if code then
+    self.code, self.line = nil, nil
+    return code, line
+  end
   local first = self.first or self.try(self.c:receive(5))
   self.first, self.untried = nil, nil
   if first ~= "HTTP/" then return nil, first end
   if self.whole then
-    local code, line, headers, persistent = message.receivehead(self.c, first)
+    local headers, persistent
+    code, line, headers, persistent = message.receivehead(self.c, first)
     self.try(code, line)
     self.headers, self.persistent = headers, persistent
     return code, line
   end
-  local line = self.try(self.c:receive("*l", first, message.MAXLINE))
+  line = self.try(self.c:receive("*l", first, message.MAXLINE))
   self.try(#line <= message.MAXLINE, "line too long")
-  local code, persistent = message.status(line)
+  code, self.persistent = message.status(line)
   self.try(code, line)
-  self.persistent = persistent
   return code, line
 end
 

@@ -81,7 +81,7 @@ end
 
 -- A place is a URL or a request on its way: scheme, host and path.
 local function place(where)
-  if type(where) == "table" then return where.scheme, lower(where.host), where.parts.path or "/" end
+  if type(where) == "table" then return where.scheme, lower(where.host), match(where.path or where.target, "^/[^?;]*") or "/" end
   local parts = url.parse(where, { path = "/" }) or {}
   return lower(parts.scheme or "http"), lower(parts.host or ""), parts.path
 end

@@ -169,16 +169,27 @@ local function again(r, h)
   return M.rewind(r)
 end
 
--- The request in one piece, and the first bytes of the answer. Nil and a message when there are none.
+-- The request in one piece, and the answer's head or at least its first bytes, which lie in the connection then. Nil and a
+-- message when nothing came. A peer that has spoken HTTP before is not asked what it speaks.
 local function askatonce(h)
   local text = h.pending
   h.pending = nil
   local ok, err = h.c:send(text)
   if not ok then return nil, err end
-  local first, problem, partial = h.c:receive(5)
-  if not first and partial and partial ~= "" then h.try(nil, problem) end
-  h.first = first
-  return first, problem
+  local partial
+  if h.whole then
+    h.untried = nil
+    h.code, h.line, h.headers, h.persistent = message.receivehead(h.c)
+    if h.code then return true end
+    err, partial = h.line, h.headers
+    h.headers = nil
+  else
+    h.first, err, partial = h.c:receive(5)
+    if h.first then return true end
+  end
+  if partial and partial ~= "" then h.try(nil, err) end
+  h.untried = true
+  return nil, err
 end
 
 -- The same for a body that has to be pumped, with the first bytes read by `receive`.
@@ -271,12 +282,12 @@ local function release(r, h, headers, complete)
   end
 end
 
--- A short body of known length, read at once.
+-- A short body of known length, read at once. False for others.
 local function receivesmall(h, headers, sink)
-  local length = headers["content-length"]
-  if not length or length == "" or #length > 4 or headers["transfer-encoding"] or string.find(length, "%D") then return false end
-  length = tonumber(length)
-  if length == 0 or length > socket.BLOCKSIZE then return false end
+  local text = headers["content-length"]
+  local length = tonumber(text)
+  if not length or length < 1 or length > socket.BLOCKSIZE then return false end
+  if headers["transfer-encoding"] or string.find(text, "%D") then return false end
   local data, err, partial = h.c:receive(length)
   data = data or partial
   if data and data ~= "" then

@@ -154,20 +154,21 @@ local function remember(headers, head)
 end
 
 -- A whole head, of which `first` was received, from a socket that knows when it ends. Returns code, line, headers and
--- whether the connection stays open unless the headers say otherwise; or nil and a message.
+-- whether the connection stays open unless the headers say otherwise; or nil, a message and what came of it.
 function M.receivehead(sock, first)
   local head, err, partial = sock:receive("*h", first, M.MAXHEAD)
   if not head then
-    if err == "line too long" then return nil, "header too long" end
+    if err == "line too long" then return nil, "header too long", partial end
     -- A line that is wrong is worse news than that there are no more.
-    if find(partial, "\n", 1, true) then
-      local code, problem = core.response(match(partial, "^(.*\n)"))
-      if not code then return nil, problem end
+    local lines = match(partial, "^(.*\n)")
+    if lines then
+      local code, problem = core.response(lines)
+      if not code then return nil, problem, partial end
     end
-    return nil, err
+    return nil, err, partial
   end
   local code, line, persistent, headers = core.response(head)
-  if not code then return nil, line end
+  if not code then return nil, line, head end
   return code, line, remember(headers, head), persistent
 end
 

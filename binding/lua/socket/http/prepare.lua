@@ -2,6 +2,7 @@
 --
 -- Private to `socket.http`. The caller's table is read, never written.
 
+local core = require "socket.http.core"
 local deadline = require "socket.http.deadline"
 local message = require "socket.http.message"
 local mime = require "mime"
@@ -42,55 +43,38 @@ local function overlay(reqt)
   return parts
 end
 
+-- The same, for whoever needs them beyond what the request itself does.
+function M.parts(r)
+  if not r.parts then r.parts = overlay(r.reqt) end
+  return r.parts
+end
+
 -- What a scheme's `create` is given: the parts, and all else that the caller has said.
 local function everything(r)
   local all = {}
   for name, value in pairs(r.reqt) do all[name] = value end
-  for name, value in pairs(r.parts) do all[name] = value end
+  for name, value in pairs(M.parts(r)) do all[name] = value end
+  all.scheme = r.scheme
   return all
 end
 
-local function setscheme(r, http, parts)
-  local scheme = parts.scheme or "http"
+local function setscheme(r, http, scheme)
   local entry = http.schemes[scheme]
   if not entry then
     scheme = string.lower(scheme)
     entry = http.schemes[scheme]
   end
   if not entry then fail("unsupported scheme '" .. scheme .. "'") end
-  parts.scheme, r.scheme, r.entry = scheme, scheme, entry
+  r.scheme, r.entry = scheme, entry
 end
 
-local function setplace(r, parts)
-  local host, port = parts.host, parts.port
-  if host == nil or host == "" then fail("invalid host '" .. tostring(host) .. "'") end
-  if port == nil or port == "" then port = r.entry.port end
-  r.host, r.port = host, port
-end
-
--- The host as it is written before a port; a zone is nobody's business but ours.
-local function hostname(host)
-  if string.find(host, ":", 1, true) then return "[" .. string.gsub(host, "%%.*", "") .. "]" end
-  return host
-end
-
-local function authority(r)
-  local host = hostname(r.host)
-  if tonumber(r.port) == r.entry.port then return host end
-  return host .. ":" .. r.port
-end
-
-local function settarget(r, parts)
-  if parts.path == nil then fail("invalid path 'nil'") end
-  local target = parts.uri or parts.path
-  if not parts.uri then
-    if parts.params then target = target .. ";" .. parts.params end
-    if parts.query then target = target .. "?" .. parts.query end
-  end
-  r.target = target
-  if not parts.uri and r.proxy and not r.tunnel then
-    r.target = r.scheme .. "://" .. r.authority .. r.target
-  end
+-- The request target; nil without a path.
+local function target(parts)
+  if parts.uri then return parts.uri end
+  local text = parts.path
+  if text and parts.params then text = text .. ";" .. parts.params end
+  if text and parts.query then text = text .. "?" .. parts.query end
+  return text
 end
 
 -- What a URL says is escaped, what a field says is meant literally.
@@ -101,6 +85,39 @@ local function setcredentials(r, reqt, parts)
   r.user, r.password = user, password or ""
 end
 
+local function setplace(r, http, reqt, parts)
+  setscheme(r, http, parts.scheme or "http")
+  local host, port = parts.host, parts.port
+  if host == nil or host == "" then fail("invalid host '" .. tostring(host) .. "'") end
+  if port == nil or port == "" then port = r.entry.port end
+  r.parts, r.host, r.port, r.target = parts, host, port, target(parts)
+  if parts.user then setcredentials(r, reqt, parts) end
+end
+
+-- Most URLs are plain, and most requests name no parts beside.
+local function setplainplace(r, http, reqt)
+  local scheme, host, port, path = core.place(reqt.url)
+  if not scheme then return false end
+  for name in pairs(reqt) do
+    if PARTS[name] then return false end
+  end
+  setscheme(r, http, scheme)
+  r.host, r.port, r.target = host, port or r.entry.port, path
+  return true
+end
+
+-- The host as it is written before a port; a zone is nobody's business but ours.
+local function hostname(host)
+  if string.find(host, ":", 1, true) then return "[" .. string.gsub(host, "%%.*", "") .. "]" end
+  return host
+end
+
+local function authority(r)
+  local host = hostname(r.host)
+  if r.port == r.entry.port or tonumber(r.port) == r.entry.port then return host end
+  return host .. ":" .. r.port
+end
+
 local function setproxy(r, http, reqt)
   local choice, err = reqt.proxy, nil
   if choice == nil then choice = http.PROXY end
@@ -108,8 +125,10 @@ local function setproxy(r, http, reqt)
   r.proxy, err = proxies.choose(choice, reqt.no_proxy, r.scheme, r.host, r.port)
   if err then fail(err) end
   if not r.proxy then return end
-  r.tunnel = r.scheme == "https"
   if not http.schemes[r.proxy.scheme] then fail("unsupported scheme '" .. r.proxy.scheme .. "' of proxy") end
+  r.tunnel = r.scheme == "https"
+  r.path = r.target
+  if not r.tunnel and not reqt.uri then r.target = r.scheme .. "://" .. r.authority .. r.target end
 end
 
 -- Default headers, overwritten or (by false) removed by the caller's.
@@ -176,14 +195,13 @@ local function identity(value)
   return "{" .. table.concat(items, ",") .. "}"
 end
 
-local function tlsidentity(parts, reqt)
+local function tlsidentity(reqt)
   local items = {}
   for _, name in ipairs(TLS) do
     local value = reqt[name]
     if name == "password" and not reqt.key and not reqt.certificates then value = nil end
     if value ~= nil then items[#items + 1] = name .. "=" .. identity(value) end
   end
-  if parts.identity then items[#items + 1] = "identity=" .. tostring(parts.identity) end
   return table.concat(items, ";")
 end
 
@@ -198,14 +216,14 @@ local function number(create)
   return numbers[create]
 end
 
-local function setkey(r, reqt, parts)
+local function setkey(r, reqt)
   local proxy = r.proxy
   if not proxy and r.scheme == "http" and not reqt.create then
     r.key = r.authority
     return
   end
   local way = proxy and table.concat({ proxy.scheme, proxy.host, proxy.port, proxy.user or "", proxy.password or "" }, "\n")
-  local tls = (r.scheme == "https" or proxy and proxy.scheme == "https") and tlsidentity(parts, reqt) or ""
+  local tls = (r.scheme == "https" or proxy and proxy.scheme == "https") and tlsidentity(reqt) or ""
   local place = proxy and not r.tunnel and "" or string.lower(r.host) .. "\n" .. r.port
   r.key = table.concat({ r.scheme, place, way or "", tls, number(reqt.create) }, "\n")
 end
@@ -243,28 +261,25 @@ end
 
 -- The URL of a hop, without credentials.
 function M.url(r)
-  local parts = r.parts
-  local place = r.scheme .. "://" .. r.authority
-  if not parts.fragment and not parts.uri and (not r.proxy or r.tunnel) then return place .. r.target end
+  local parts, place = r.parts, r.scheme .. "://" .. r.authority
+  if not parts and (not r.proxy or r.tunnel) then return place .. r.target end
+  parts = M.parts(r)
   return place .. url.build { path = parts.path or "", params = parts.params, query = parts.query, fragment = parts.fragment }
 end
 
 -- Everything about one hop. `instant` is when it must be over.
 function M.request(http, reqt, instant)
-  local parts = overlay(reqt)
   -- The usual fields at once: a table that grows field by field is made anew several times.
   local r = {
-    reqt = reqt, parts = parts, method = reqt.method, scheme = nil, entry = nil, host = nil, port = nil,
-    authority = nil, target = nil, headers = nil, keep = nil, pool = nil, key = nil, useragent = http.USERAGENT,
+    reqt = reqt, method = reqt.method, scheme = nil, entry = nil, host = nil, port = nil, authority = nil, target = nil,
+    headers = nil, keep = nil, pool = nil, key = nil, instant = instant, useragent = http.USERAGENT, parts = nil,
   }
-  r.instant = instant
-  if r.method == nil or r.method == "" then r.method = reqt.body ~= nil and "POST" or "GET" end
-  setscheme(r, http, parts)
-  setplace(r, parts)
-  if parts.user then setcredentials(r, reqt, parts) end
-  setproxy(r, http, reqt)
+  local method = r.method
+  if method == nil or method == "" then r.method = reqt.body ~= nil and "POST" or "GET" end
+  if type(reqt.url) ~= "string" or not setplainplace(r, http, reqt) then setplace(r, http, reqt, overlay(reqt)) end
   r.authority = authority(r)
-  settarget(r, parts)
+  if not r.target then fail("invalid path 'nil'") end
+  setproxy(r, http, reqt)
   setpool(r, http, reqt)
   if reqt.decompress then
     r.decompress = mime.decodet.gzip and true or fail("decompress: no gzip decoder in mime")
@@ -272,7 +287,7 @@ function M.request(http, reqt, instant)
   setheaders(r, http, reqt)
   if reqt.cookies then setcookies(r, reqt) end
   if reqt.body ~= nil or reqt.source or NEEDS_LENGTH[r.method] then setbody(r, reqt) end
-  if r.keep then setkey(r, reqt, parts) end
+  if r.keep then setkey(r, reqt) end
   return r
 end
 

@@ -3,6 +3,7 @@
 -- Private to `socket.http`.
 
 local exchange = require "socket.http.exchange"
+local prepare = require "socket.http.prepare"
 local url = require "socket.url"
 
 local pairs, string, tonumber = pairs, string, tonumber
@@ -26,7 +27,7 @@ local PLACE = {
 }
 
 local function base(r)
-  local parts = r.parts
+  local parts = prepare.parts(r)
   return url.build {
     scheme = r.scheme, host = r.host, port = parts.port, path = parts.path, params = parts.params, query = parts.query,
   }
@@ -82,7 +83,7 @@ function M.next(http, r, verb, body, target, parts, scheme)
   for _, name in pairs(PLACE) do reqt[name] = nil end
   reqt.url, reqt.method, reqt.nredirects = target, verb, (r.reqt.nredirects or 0) + 1
   reqt.headers = copyheaders(reqt.headers, same and HERE or SECRET, not body and BODY)
-  reqt.fragment = parts.fragment or r.parts.fragment
+  reqt.fragment = parts.fragment or prepare.parts(r).fragment
   if not body then reqt.source, reqt.body = nil, nil end
   if same and not parts.user and r.user then reqt.user, reqt.password = r.user, r.password end
   if scheme ~= r.scheme then reqt.create = nil end
