@@ -2,10 +2,11 @@
 --
 --     luasocket examples/serve.lua [PORT [FOLDER]]
 --
--- It prints its address, and each request. POST and PUT to any path answer what was sent. One connection after the other
--- is served, each for as many requests as the client likes; after a second of silence it is the next one's turn.
+-- It prints its address, and each request. POST and PUT to any path answer what was sent. Each connection has a task of
+-- its own, and serves as many requests as the client likes; after ten seconds of silence it is closed.
 
 local socket = require "socket"
+local task = require "socket.task"
 local url = require "socket.url"
 
 local port, folder = tonumber(arg[1]) or 8080, arg[2] or "."
@@ -93,7 +94,7 @@ end
 -- Connections --------------------------------------------------------------------------------------------------------------
 
 local function converse(client)
-  client:settimeout(1)
+  client:settimeout(10)
   client:setoption("tcp-nodelay", true)
   repeat
     local request = read_request(client)
@@ -101,6 +102,7 @@ local function converse(client)
     local result = respond(request)
     local last = (request.headers.connection or ""):lower():find("close", 1, true) ~= nil
     print(result.code, request.method, request.target)
+    io.stdout:flush()
     local sent = send(client, request, result, last)
   until last or not sent
 end
@@ -108,11 +110,4 @@ end
 local server = assert(socket.bind("127.0.0.1", port))
 print(("http://%s:%d/"):format(server:getsockname()))
 io.stdout:flush()
-while true do
-  local client = server:accept()
-  if client then
-    converse(client)
-    client:close()
-    io.stdout:flush()
-  end
-end
+task.run(function() task.serve(server, converse) end)

@@ -76,6 +76,17 @@ t.fix("check-links", function()
   t.match(text, "3 links, 1 broken\n$")
 end)
 
+t.fix("fetch", function()
+  local base, root = serve()
+  t.write(root .. "/page", CONTENT)
+  local text, status = t.shell(example("fetch", "-n", "100", base .. "page") .. " 2>/dev/null")
+  t.equal(text, "100 pages, 0 failed, 10000000 bytes, 20 connections\n")
+  t.equal(status, 0)
+  text, status = t.shell(example("fetch", base .. "page", base .. "missing") .. " 2>/dev/null")
+  t.match(text, "missing\t404\n2 pages, 1 failed, 100013 bytes, 2 connections\n")
+  t.equal(status, 1)
+end)
+
 -- A mail server that says yes to everything and prints what it hears.
 local MAIL_SERVER = [[
   local socket = require "socket"
