@@ -42,6 +42,12 @@ function M.hold(greeting)
   return start("hold", hex(greeting or ""))
 end
 
+--- Clients of an echo server of ours at `port` (load.c): connects `clients` times, of which the first `active` send
+-- `total` requests in all.
+function M.load(port, clients, active, total)
+  start("load", ("%d"):format(port), clients, active, ("%d"):format(total))
+end
+
 --- A client connected to `port`.
 function M.connect(port)
   return assert(socket.connect("127.0.0.1", port))

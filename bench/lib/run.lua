@@ -18,6 +18,13 @@
 --   bytes    bytes per operation; the cost is then shown per megabyte
 --   measure  function() -> number: instead of `op`, a figure that is not a time
 --   unit     of that figure; default "bytes"
+--   serve    function(count, warm) -> seconds: instead of `op`, where `warm` and
+--            `count` operations cannot be asked for one after the other; the CPU
+--            time of the latter
+--   versus   the workload of this file, on this library, to compare with instead
+--            of the C library
+--   rival    the program to compare with instead, and its arguments: a C file of
+--            bench/lib that prints what this file would
 --   target   how many times better than the C library it must be
 --   limit    the most it may cost: seconds per operation, or `measure`'s unit
 --   only     "ours": beyond what the C library can do
@@ -28,7 +35,7 @@ package.path = root .. "?.lua;" .. package.path
 
 local clock = os.clock
 
-local FIELDS = { "name", "count", "warm", "bytes", "unit", "target", "limit", "only", "rounds", "cores" }
+local FIELDS = { "name", "count", "warm", "bytes", "unit", "target", "limit", "only", "rounds", "cores", "versus", "rival" }
 
 local function load_workloads(file)
   return assert(loadfile(file))()
@@ -38,6 +45,7 @@ local function list(files)
   for _, file in ipairs(files) do
     for _, workload in ipairs(load_workloads(file)) do
       local line = { "file=" .. file }
+      if workload.serve then line[#line + 1] = "serve=1" end
       if workload.measure then workload.unit = workload.unit or "bytes" end
       for _, field in ipairs(FIELDS) do
         if workload[field] then line[#line + 1] = field .. "=" .. tostring(workload[field]) end
@@ -77,6 +85,10 @@ local function run(file, name, count, warm)
   local workload = find(file, name)
   if workload.measure then
     print("value", workload.measure())
+    return
+  end
+  if workload.serve then
+    print("value", workload.serve(count, warm), 0)
     return
   end
   local state = workload.setup and workload.setup()

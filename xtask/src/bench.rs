@@ -37,7 +37,9 @@ fn run(mut parser: lexopt::Parser) -> Result<bool> {
     }
     let bench = Bench::new(&options)?;
     let mut workloads = workload::list(&bench, &options.filters)?;
-    workloads.retain(|workload| !(workload.ours_only && options.noise));
+    workloads.retain(|workload| {
+        !options.noise || !(workload.ours_only || workload.has_rival_of_its_own())
+    });
     if options.count {
         return count::run(&bench, &workloads);
     }

@@ -82,7 +82,9 @@ impl Bench {
 
     /// Whether `workload` can be measured on `side`.
     pub fn has(&self, workload: &Workload, side: Side) -> bool {
-        side == Side::Ours || (self.compares() && !workload.ours_only)
+        side == Side::Ours
+            || workload.has_rival_of_its_own()
+            || (self.compares() && !workload.ours_only)
     }
 
     /// What `run.lua list` prints for `files`.
@@ -118,10 +120,8 @@ impl Bench {
         operations: [u64; 2],
         prefix: &[String],
     ) -> Result<Vec<f64>> {
-        let mut command = self.interpreter_command(side, prefix);
-        command
-            .args([&workload.file, &workload.name])
-            .args(operations.map(|n| n.to_string()));
+        let mut command = self.command(workload, side, prefix)?;
+        command.args(operations.map(|n| n.to_string()));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -133,6 +133,27 @@ impl Bench {
         } else {
             Err(format!("{}: {status}", workload.name).into())
         }
+    }
+
+    /// What runs `workload` on `side`, but for the numbers of operations.
+    fn command(&self, workload: &Workload, side: Side, prefix: &[String]) -> Result<Command> {
+        if side == Side::Base
+            && let Some(rival) = &workload.rival
+        {
+            let mut words = rival.split_whitespace();
+            let mut command = with_all_descriptors();
+            command.args(prefix);
+            command.arg(c_program(words.next().unwrap_or_default())?);
+            command.args(words);
+            return Ok(command);
+        }
+        let (side, name) = match &workload.versus {
+            Some(other) if side == Side::Base => (Side::Ours, other),
+            _ => (side, &workload.name),
+        };
+        let mut command = self.interpreter_command(side, prefix);
+        command.args([&workload.file, name]);
+        Ok(command)
     }
 
     /// Answers the child's requests for peers until it prints its values. The
@@ -233,12 +254,16 @@ struct Peer {
 
 impl Peer {
     fn start<'a>(words: impl Iterator<Item = &'a str>, prefix: Vec<String>) -> Result<Self> {
+        let mut words = words.peekable();
         let mut command = with_all_descriptors();
-        command
-            .args(prefix)
-            .arg(std::env::current_exe()?)
-            .args(["bench", "--peer"])
-            .args(words);
+        command.args(prefix);
+        if words.next_if_eq(&"load").is_some() {
+            command.arg(c_program("load")?);
+        } else {
+            command.arg(std::env::current_exe()?);
+            command.args(["bench", "--peer"]);
+        }
+        command.args(words);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -260,6 +285,28 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program made of the C file `name` of `bench/lib`, built when that has changed.
+fn c_program(name: &str) -> Result<PathBuf> {
+    let source = project::root()
+        .join("bench/lib")
+        .join(name)
+        .with_extension("c");
+    let program = project::target().join("bench").join(name);
+    let changed = |path: &PathBuf| path.metadata().and_then(|about| about.modified());
+    if changed(&source)? > changed(&program).unwrap_or(std::time::UNIX_EPOCH) {
+        std::fs::create_dir_all(project::target().join("bench"))?;
+        let compiler = std::env::var_os("CC").unwrap_or("cc".into());
+        let status = Command::new(compiler)
+            .args(["-O2", "-o"])
+            .args([&program, &source])
+            .status()?;
+        if !status.success() {
+            return Err(format!("{} does not compile", source.display()).into());
+        }
+    }
+    Ok(program)
 }
 
 /// A command whose process may open as many descriptors as the system allows.

@@ -20,6 +20,19 @@ pub struct Workload {
     pub ours_only: bool,
     pub rounds: Option<u64>,
     pub one_core: bool,
+    /// Whether it serves requests, so that starting takes a number of them.
+    pub serves: bool,
+    /// The workload of the same file that it is compared with.
+    pub versus: Option<String>,
+    /// The program that it is compared with, and its arguments.
+    pub rival: Option<String>,
+}
+
+impl Workload {
+    /// Whether it is compared with something else than the C library.
+    pub fn has_rival_of_its_own(&self) -> bool {
+        self.versus.is_some() || self.rival.is_some()
+    }
 }
 
 /// The workloads whose file or name contains one of `filters`.
@@ -60,9 +73,10 @@ fn parse(line: &str) -> Result<Workload> {
     let (bytes, target, limit) = (optional("bytes")?, optional("target")?, optional("limit")?);
     let rounds = optional("rounds")?.map(|n| n as u64);
     let one_core = optional("cores")? == Some(1.0);
+    let serves = optional("serve")?.is_some();
     let ours_only = fields.remove("only") == Some("ours");
     let mut text = |field| fields.remove(field).map(str::to_owned);
-    let unit = text("unit");
+    let (unit, versus, rival) = (text("unit"), text("versus"), text("rival"));
     let (Some(file), Some(name)) = (text("file"), text("name")) else {
         return Err(format!("no workload: {line}").into());
     };
@@ -78,5 +92,8 @@ fn parse(line: &str) -> Result<Workload> {
         ours_only,
         rounds,
         one_core,
+        serves,
+        versus,
+        rival,
     })
 }
