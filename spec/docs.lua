@@ -6,7 +6,10 @@ local t = require "support"
 -- The loop of tasks keeps its descriptor once it is loaded.
 if not t.reference then require "socket.task" end
 
-local PAGES = { "ltn12", "mime", "socket.headers", "socket.task", "socket.url" }
+local PAGES = {
+  "ltn12", "mime", "socket.dns", "socket.headers", "socket.serial", "socket.task", "socket.tcp", "socket.udp", "socket.unix",
+  "socket.url",
+}
 
 local load = loadstring or load
 local folder = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
