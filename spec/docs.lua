@@ -7,7 +7,7 @@ local t = require "support"
 if not t.reference then require "socket.task" end
 
 local PAGES = {
-  "ltn12", "mime", "socket.dns", "socket.headers", "socket.serial", "socket.task", "socket.tcp", "socket.udp", "socket.unix",
+  "ltn12", "mime", "socket", "socket.dns", "socket.headers", "socket.serial", "socket.task", "socket.tcp", "socket.udp", "socket.unix",
   "socket.url",
 }
 
