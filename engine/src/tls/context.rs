@@ -150,10 +150,14 @@ impl Settings {
 
     fn provider(&self) -> Arc<CryptoProvider> {
         let mut provider = super::provider().clone();
-        provider.cipher_suites = ciphers::supported(&self.suites13);
-        provider
-            .cipher_suites
-            .extend(ciphers::supported(&self.suites12));
+        provider.cipher_suites.clear();
+        if self.tls13 {
+            provider.cipher_suites = ciphers::supported(&self.suites13);
+        }
+        if self.tls12 {
+            let suites = ciphers::supported(&self.suites12);
+            provider.cipher_suites.extend(suites);
+        }
         if !self.groups.is_empty() {
             provider.kx_groups = self.groups.clone();
         }

@@ -173,32 +173,28 @@ impl Identities {
         self.0.first()
     }
 
-    /// The first one that can sign in one of the ways and suits one of the suites that a
-    /// client offers. A client may offer RSA signatures, but only ECDSA suites.
+    /// The first one that can sign in one of the ways and suits one of the older suites
+    /// that a client offers, if it offers some: it may offer RSA signatures, but only
+    /// suites with ECDSA. Else the first one that can sign.
     pub fn choose(
         &self,
         schemes: &[SignatureScheme],
         suites: &[CipherSuite],
         provider: &CryptoProvider,
     ) -> Option<&Arc<CertifiedKey>> {
-        self.0.iter().find(|certified| {
-            certified.key.choose_scheme(schemes).is_some()
-                && suits(certified.key.algorithm(), suites, provider)
-        })
+        let signs = |own: &&Arc<CertifiedKey>| own.key.choose_scheme(schemes).is_some();
+        let suited = |own: &&Arc<CertifiedKey>| suits(own.key.algorithm(), suites, provider);
+        let mut able = self.0.iter().filter(signs);
+        able.clone().find(suited).or_else(|| able.next())
     }
 }
 
 fn suits(kind: SignatureAlgorithm, suites: &[CipherSuite], provider: &CryptoProvider) -> bool {
-    let ours = |suite: &CipherSuite| {
-        provider
-            .cipher_suites
-            .iter()
-            .find(|own| own.suite() == *suite)
-    };
-    suites.iter().filter_map(ours).any(|suite| match suite {
-        SupportedCipherSuite::Tls13(_) => true,
-        SupportedCipherSuite::Tls12(suite) => {
-            suite.sign.iter().any(|scheme| scheme.algorithm() == kind)
+    provider.cipher_suites.iter().any(|own| match own {
+        SupportedCipherSuite::Tls13(_) => false,
+        SupportedCipherSuite::Tls12(own) => {
+            suites.contains(&own.common.suite)
+                && own.sign.iter().any(|scheme| scheme.algorithm() == kind)
         }
     })
 }
