@@ -1,15 +1,12 @@
 //! `epoll(7)`: a set of descriptors that the kernel keeps between calls.
 #![allow(unsafe_code)]
 
-use std::ptr::null_mut;
 use std::time::Duration;
 
 use super::unix::syscall;
-use super::{Fd, Result, close};
+use super::{Birth, Fd, Result, close};
 
 pub use libc::{EEXIST, EPERM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT};
-
-use super::errno;
 
 /// What became ready.
 pub type Event = libc::epoll_event;
@@ -17,50 +14,21 @@ pub type Event = libc::epoll_event;
 /// An epoll instance.
 pub struct Epoll {
     fd: Fd,
-    /// One page that a forked child finds zeroed: the child shares the set with
-    /// its parent and must not touch it.
-    page: *mut u8,
+    /// A forked child shares the set with its parent and must not touch it.
+    birth: Birth,
 }
-
-// SAFETY: the page is only reached through the instance that owns it.
-unsafe impl Send for Epoll {}
-
-const PAGE: usize = 4096;
 
 impl Epoll {
     /// `epoll_create1(2)`.
     pub fn new() -> Result<Epoll> {
         let fd = syscall!(epoll_create1(libc::EPOLL_CLOEXEC))?;
-        let (read_write, private) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
-        // SAFETY: a fresh mapping, of which the first byte is then written.
-        unsafe {
-            let page = libc::mmap(null_mut(), PAGE, read_write, private, -1, 0);
-            if page == libc::MAP_FAILED {
-                let error = errno();
-                close(fd);
-                return Err(error);
-            }
-            if libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) != 0 {
-                let error = errno();
-                libc::munmap(page, PAGE);
-                close(fd);
-                return Err(error);
-            }
-            *page.cast::<u8>() = 1;
-            Ok(Epoll {
-                fd,
-                page: page.cast(),
-            })
-        }
+        let birth = Birth::new();
+        Ok(Epoll { fd, birth })
     }
 
     /// Whether this process made the set, and not one it was forked from.
     pub fn is_ours(&self) -> bool {
-        // SAFETY: the page is mapped as long as we live.
-        unsafe { self.page.read_volatile() == 1 }
+        self.birth.is_ours()
     }
 
     /// `EPOLL_CTL_ADD`.
@@ -104,7 +72,5 @@ impl Epoll {
 impl Drop for Epoll {
     fn drop(&mut self) {
         close(self.fd);
-        // SAFETY: mapped in `new`, unmapped here only.
-        unsafe { libc::munmap(self.page.cast(), PAGE) };
     }
 }

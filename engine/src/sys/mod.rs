@@ -11,7 +11,8 @@
 //!   `Result<_, errno>` and neither waits nor retries, `EINTR` from calls that
 //!   cannot block excepted;
 //! * every descriptor it makes is non-blocking and close-on-exec from the start;
-//! * no call raises SIGPIPE, and no signal disposition is changed.
+//! * no call raises SIGPIPE, and no signal disposition is changed;
+//! * `Birth`, which knows in which process it was made.
 //!
 //! Waiting is `poll`, which rounds times up, never down.
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod address;
+mod birth;
 mod bytes;
 mod descriptor;
 mod memory;
@@ -13,6 +14,7 @@ mod wait;
 use std::ffi::{CStr, c_char, c_int};
 
 pub use address::*;
+pub use birth::*;
 pub use bytes::*;
 pub use descriptor::*;
 pub use memory::*;

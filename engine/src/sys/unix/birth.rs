@@ -1,0 +1,80 @@
+//! Whether a process is the one that made something, or was forked from it.
+
+use std::ptr::NonNull;
+
+use super::c_int;
+
+/// Remembers in which process it was made.
+pub struct Birth {
+    /// A page that a forked child finds zeroed, so that looking costs no system call; none
+    /// where the system has no such pages.
+    page: Option<NonNull<u8>>,
+    process: c_int,
+}
+
+// SAFETY: the page is only reached through its owner, and never written to again.
+unsafe impl Send for Birth {}
+
+const PAGE: usize = 4096;
+
+impl Birth {
+    /// In this process.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Birth {
+        Birth {
+            page: map(),
+            process: pid(),
+        }
+    }
+
+    /// Whether this process is the one.
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        match self.page {
+            // SAFETY: it is mapped as long as we live.
+            Some(page) => unsafe { page.as_ptr().read_volatile() == 1 },
+            None => self.process == pid(),
+        }
+    }
+}
+
+impl Drop for Birth {
+    fn drop(&mut self) {
+        if let Some(page) = self.page {
+            // SAFETY: mapped in `map`, unmapped here only.
+            unsafe { libc::munmap(page.as_ptr().cast(), PAGE) };
+        }
+    }
+}
+
+fn pid() -> c_int {
+    // SAFETY: it cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// A page that says 1 in this process.
+#[cfg(target_os = "linux")]
+fn map() -> Option<NonNull<u8>> {
+    let (read_write, private) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a fresh mapping, of which the first byte is then written.
+    unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), PAGE, read_write, private, -1, 0);
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        if libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(page, PAGE);
+            return None;
+        }
+        page.cast::<u8>().write(1);
+        NonNull::new(page.cast())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn map() -> Option<NonNull<u8>> {
+    None
+}
