@@ -97,6 +97,14 @@ impl Limit {
         }
     }
 
+    /// The limit of a wait that begins now.
+    pub fn of_one_wait(&self) -> Limit {
+        match *self {
+            Limit::Each { each, until } => Limit::Until(until.min(Instant::now() + each)),
+            limit => limit,
+        }
+    }
+
     /// Whether the time is over; a bound of single waits does not count.
     pub fn is_over(&self) -> bool {
         match *self {

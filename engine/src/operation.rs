@@ -105,6 +105,7 @@ pub fn go_on<S: ?Sized, O: Operation<S>>(
     mut last: Step<O::Output>,
 ) -> O::Output {
     let mut over = limit.is_now();
+    let mut bound = limit.of_one_wait();
     loop {
         match last {
             Step::Done(output) => return output,
@@ -114,8 +115,10 @@ pub fn go_on<S: ?Sized, O: Operation<S>>(
             Step::Drained | Step::Wait => {
                 // What is ready in vain again and again must not outlast the limit.
                 over = limit.is_over();
-                if let Err(why) = wait(op.interest(subject), limit) {
-                    return op.give_up(subject, why);
+                match wait(op.interest(subject), bound) {
+                    Ok(0) => {} // a pause is over, not the wait
+                    Ok(_) => bound = limit.of_one_wait(),
+                    Err(why) => return op.give_up(subject, why),
                 }
             }
         }
@@ -123,13 +126,13 @@ pub fn go_on<S: ?Sized, O: Operation<S>>(
     }
 }
 
-/// Waits once. An error is the reason to give the operation up.
-fn wait(interest: Interest<'_>, limit: Limit) -> Result<()> {
+/// Waits once, and counts what is ready. An error is the reason to give the operation up.
+fn wait(interest: Interest<'_>, limit: Limit) -> Result<usize> {
     match interest {
         Interest::One(fd, direction) => {
-            poll(&mut [PollFd::new(fd, direction.events())], None, limit).map(drop)
+            poll(&mut [PollFd::new(fd, direction.events())], None, limit)
         }
-        Interest::Many(fds, at) => poll(fds, at, limit).map(drop),
+        Interest::Many(fds, at) => poll(fds, at, limit),
     }
 }
 
