@@ -68,9 +68,7 @@ where
     // SAFETY: as the contract says; nothing in the closure uses Lua.
     unsafe {
         match guard(l, || begin(&mut run)) {
-            First::Done(output) if !task::budget_is_spent() => {
-                (run.finish)(l, run.subject, output, run.context)
-            }
+            First::Done(output) => (run.finish)(l, run.subject, output, run.context),
             first => go_on(l, run, first),
         }
     }
@@ -86,11 +84,10 @@ fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Out
     {
         return First::Done(run.op.refuse(subject, Error::Busy));
     }
-    match run.op.step(subject) {
-        Step::Done(output) => First::Done(output),
-        Step::Drained => First::Wait { sure: false },
-        Step::Wait => First::Wait { sure: true },
+    if task::budget_is_spent() {
+        return First::Rest;
     }
+    First::of(run.op.step(subject))
 }
 
 /// What comes after a first step that does not end the call.
@@ -113,45 +110,67 @@ where
     } = run;
     // SAFETY: as the contract of `run` says; nothing in the closures uses Lua.
     unsafe {
-        let output = match first {
-            First::Done(output) => match task::current(l) {
-                Some(scheduler) => {
-                    let job = Job::done(subject, op, finish, context, output);
-                    return task::requeue(l, scheduler, job);
-                }
-                None => output,
-            },
-            First::Wait { sure } => {
-                let limit = guard(l, || limit(&mut *subject));
-                match task::current(l) {
-                    Some(scheduler) if !limit.is_now() => {
-                        let job = Job::new(subject, op, direction, finish, context);
-                        return task::park(l, scheduler, job, limit);
-                    }
-                    _ => guard(l, || {
-                        let socket = (*subject).socket();
-                        let unasked =
-                            socket.is_some_and(|socket| std::mem::take(&mut socket.edge.drained));
-                        let last = match sure {
-                            // Only a task can wait for the next edge.
-                            _ if unasked => op.step(&mut *subject),
-                            true => Step::Wait,
-                            false => Step::Drained,
-                        };
-                        operation::go_on(&mut op, &mut *subject, limit, last)
-                    }),
-                }
+        let limit = guard(l, || limit(&mut *subject));
+        let rests = matches!(first, First::Rest);
+        if let Some(scheduler) = task::current(l)
+            && (rests || !limit.is_now())
+        {
+            let first = match first {
+                // An edge comes once: only when the kernel has said that there is nothing
+                // will it tell when there is something.
+                First::Wait { sure: false } => guard(l, || settle(&mut op, &mut *subject)),
+                first => first,
+            };
+            if let First::Done(output) = first {
+                return finish(l, subject, output, context);
             }
-        };
+            let exit = task::way_out(l, scheduler);
+            let job = Job::new(subject, op, direction, finish, context);
+            return task::park(l, scheduler, exit, job, limit, !rests);
+        }
+        let output = guard(l, || {
+            let socket = (*subject).socket();
+            let unasked = socket.is_some_and(|socket| std::mem::take(&mut socket.edge.drained));
+            let last = match first {
+                First::Wait { sure: true } if !unasked => Step::Wait,
+                First::Wait { sure: false } if !unasked => Step::Drained,
+                // Not asked yet; only a task can wait for the next edge.
+                _ => op.step(&mut *subject),
+            };
+            operation::go_on(&mut op, &mut *subject, limit, last)
+        });
         finish(l, subject, output, context)
+    }
+}
+
+/// Steps until it is done, or must wait for certain.
+fn settle<S: Subject, O: Operation<S>>(op: &mut O, subject: &mut S) -> First<O::Output> {
+    loop {
+        match First::of(op.step(subject)) {
+            First::Wait { sure: false } => {}
+            first => return first,
+        }
     }
 }
 
 #[derive(Clone, Copy)]
 enum First<T> {
     Done(T),
+    /// It was not made: the task has had its share, and rests first.
+    Rest,
     /// It must wait; `sure` if the kernel said so.
     Wait {
         sure: bool,
     },
+}
+
+impl<T> First<T> {
+    #[inline(always)]
+    fn of(step: Step<T>) -> First<T> {
+        match step {
+            Step::Done(output) => First::Done(output),
+            Step::Drained => First::Wait { sure: false },
+            Step::Wait => First::Wait { sure: true },
+        }
+    }
 }

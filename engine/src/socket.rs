@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::Family;
+use crate::closings;
 use crate::deadline::{Limit, Timeouts};
 use crate::error::{Error, Result};
-use crate::event_loop;
 use crate::kept;
 use crate::operation::{self, Direction};
 use crate::options::Remembered;
@@ -269,7 +269,7 @@ impl Socket {
 #[inline]
 fn closing(fd: Fd) {
     kept::forget(fd);
-    event_loop::closing(fd);
+    closings::note(fd);
 }
 
 impl Drop for Socket {

@@ -10,26 +10,20 @@ local new, is = primitives.new, primitives.is
 local M = {}
 
 -- In a task, cancellation ends a protected function by an error that no `try` has thrown.
--- So that its finalizers run all the same, the task notes them.
+-- So that its finalizers run all the same, the task notes them as long as it is in one.
 local running_task, is_cancellation
 
---- Tells how to find the running task (a table), and what cancels one.
+--- Tells how to find the running task (a table), and what ends its waits.
 function M.attach(find, recognise)
   running_task, is_cancellation = find, recognise
 end
 
-local function note(finalizer)
+-- How many finalizers are noted when a protected function begins; false outside of tasks.
+local function mark_begin()
   local task = running_task()
-  if not task then return end
-  local noted = task.finalizers or {}
-  task.finalizers = noted
-  noted[#noted + 1] = finalizer
-end
-
--- How many finalizers are noted; false outside of tasks.
-local function marked()
-  local task = running_task()
-  return task and (task.finalizers and #task.finalizers or 0) or false
+  if not task then return false end
+  task.finalizers = task.finalizers or {}
+  return #task.finalizers
 end
 
 -- Forgets the finalizers noted since; runs them, last first, after a cancellation.
@@ -43,12 +37,15 @@ local function forget(mark, ok, thrown)
     noted[i] = nil
     if run then pcall(finalizer) end
   end
+  if mark == 0 then task.finalizers = nil end
 end
 
 --- Makes a `try`: it returns its arguments if the first is true; otherwise it calls
 -- `finalizer` (if any) without arguments and throws the second as an exception.
 function M.newtry(finalizer)
-  if finalizer ~= nil and running_task then note(finalizer) end
+  local task = running_task and running_task()
+  local noted = task and task.finalizers
+  if noted and finalizer ~= nil then noted[#noted + 1] = finalizer end
   return function(...)
     local ok, payload = ...
     if ok then return ... end
@@ -70,7 +67,7 @@ end
 -- Where a coroutine can yield through `pcall`: everywhere but in PUC Lua 5.1.
 local function protect(f)
   return function(...)
-    return outcome(running_task and marked(), pcall(f, ...))
+    return outcome(running_task and mark_begin(), pcall(f, ...))
   end
 end
 
@@ -85,7 +82,7 @@ end
 
 local function protect_by_coroutine(f)
   return function(...)
-    local mark = running_task and marked()
+    local mark = running_task and mark_begin()
     -- Tasks can wait anywhere.
     if mark or not running() then return outcome(mark, pcall(f, ...)) end
     local co = create(function(...) return f(...) end)

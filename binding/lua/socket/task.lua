@@ -2,30 +2,40 @@
 -- Here is what tasks are to each other; how they run is written in Rust (`primitives`).
 local primitives, except = ...
 
-local error, getmetatable, pcall, select = error, getmetatable, pcall, select
-local pairs, setmetatable, tostring, type = pairs, setmetatable, tostring, type
-local concat, stderr = table.concat, io.stderr
+local error, getmetatable, pairs, pcall, rawequal = error, getmetatable, pairs, pcall, rawequal
+local rawget, select, setmetatable = rawget, select, setmetatable
+local tostring, type, xpcall = tostring, type, xpcall
+local concat, stderr, traceback = table.concat, io.stderr, debug.traceback
 local pack = table.pack or function(...) return { n = select("#", ...), ... } end
 local unpack = table.unpack or unpack
 local current, now, start, wait = primitives.current, primitives.now, primitives.start, primitives.wait
-local interrupt, wake = primitives.interrupt, primitives.wake
+local calm, interrupt, wake = primitives.calm, primitives.interrupt, primitives.wake
 
 local M = {}
 
--- Tasks that have not ended, and the error that ends all of them.
+-- Tasks that have not ended; the task whose error ends all of them; whether all are to end.
 local alive = {}
 local fatal
+local ending = false
 local count = 0
 
 local Task = { __name = "task" }
 Task.__index = Task
 
--- What cancellation raises. Only this module knows it.
-local Cancelled = { __name = "cancelled", __metatable = false }
-function Cancelled.__tostring(token) return token.reason end
-local cancelled = setmetatable({ reason = "cancelled" }, Cancelled)
+-- What ends waits is raised as a token that only this module knows: `cancelled`, or the scope
+-- that is over.
+local Token = { __name = "cancelled", __metatable = false }
+function Token.__tostring(token) return token.reason end
 
-except.attach(current, function(thrown) return thrown == cancelled end)
+local function new_token(reason, outer)
+  return setmetatable({ mark = Token, reason = reason, outer = outer }, Token)
+end
+
+local function is_token(thrown) return type(thrown) == "table" and rawget(thrown, "mark") == Token end
+
+local cancelled = new_token("cancelled")
+
+except.attach(current, is_token)
 
 local function needs_task(what)
   local task = current()
@@ -33,59 +43,105 @@ local function needs_task(what)
   return task
 end
 
--- Waiting for each other.
+-- Scopes: parts of a task that can end early, each inside of another. A scope that is over ends
+-- every wait in it, by raising itself; of several that are over, the outermost. A deadline,
+-- if there is one, is that of the innermost scope with one.
 
-local Queue = {}
-Queue.__index = Queue
+local function update(task)
+  local raise, over = nil, task.cancelling
+  local scope = task.scope
+  while scope do
+    if scope.over then
+      raise, over = scope, true
+    elseif scope.deadline and not raise then
+      raise = scope
+    end
+    scope = scope.outer
+  end
+  if task.cancelling then raise = cancelled end
+  task.raise, task.interrupted = raise, over
+  if over then interrupt(task.id) else calm(task.id) end
+end
 
-local function queue() return setmetatable({ first = 1, last = 0 }, Queue) end
+local function enter(task, reason)
+  local scope = new_token(reason, task.scope)
+  task.scope = scope
+  return scope
+end
+
+local function leave(task, scope)
+  task.scope = scope.outer
+  if task.interrupted then update(task) end
+end
+
+-- Calls a function; where an error comes from is noted, because its traceback ends at a scope.
+local function note(err)
+  local task = current()
+  if task and not is_token(err) then
+    task.origin = { err = err, name = task.name, traceback = traceback("stack traceback:", 2):sub(18) }
+  end
+  return err
+end
+
+local guarded = function(f, ...) return xpcall(f, note, ...) end
+if not xpcall(function(...) return select("#", ...) == 1 or error() end, note, 1) then
+  guarded = function(f, ...)
+    local arguments = pack(...)
+    return xpcall(function() return f(unpack(arguments, 1, arguments.n)) end, note)
+  end
+end
+
+-- Waiting for each other: lines of records, each of a task that waits.
+
+local function line()
+  local ends = {}
+  ends.next, ends.previous = ends, ends
+  return ends
+end
+
+local function remove(record)
+  record.previous.next, record.next.previous = record.next, record.previous
+  record.next, record.previous = nil, nil
+end
 
 -- Waits in line; what whoever woke us has left in the record, or `nil` and why not.
-function Queue:wait(task, timeout, record)
-  record.task = task
-  self.last = self.last + 1
-  self[self.last] = record
-  task.waiting = record
+local function stand_in(ends, task, timeout, record)
+  local last = ends.previous
+  record.task, record.next, record.previous = task, ends, last
+  last.next, ends.previous = record, record
   local ok, err = wait(timeout)
-  task.waiting = nil
   if ok then return record end
-  record.gone = true
-  self:trim()
+  if record.next then remove(record) end
+  if err == "interrupted" then error(task.raise, 0) end
   return nil, err
 end
 
--- Takes records away that nobody waits with any more, where that is easy.
-function Queue:trim()
-  while self.last >= self.first and self[self.last].gone do
-    self[self.last] = nil
-    self.last = self.last - 1
-  end
-end
-
 -- The first record in line that somebody still waits with, out of the line.
-function Queue:take()
-  while self.first <= self.last do
-    local record = self[self.first]
-    self[self.first] = nil
-    self.first = self.first + 1
-    if record.task.waiting == record and not record.gone and wake(record.task.id) then
-      record.task.waiting = nil
-      return record
-    end
+local function take(ends)
+  local record = ends.next
+  while record ~= ends do
+    remove(record)
+    if wake(record.task.id) then return record end
+    record = ends.next
   end
-  self.first, self.last = 1, 0
 end
 
 -- Tasks.
 
--- Every task ends here, told by the loop.
+-- Every task ends here, told by the loop; a second time if memory was lacking.
 function primitives.ended(task, ok, ...)
+  if task.results then return end
   task.results = pack(ok, ...)
-  task.state = ok and "done" or (...) == cancelled and "cancelled" or "failed"
-  task.thread, task.waiting, task.raise = nil, nil, nil
+  local err = ...
+  task.state = ok and "done" or rawequal(err, cancelled) and "cancelled" or "failed"
+  if task.state == "failed" and not (task.origin and rawequal(task.origin.err, err)) then
+    task.origin = { err = err, name = task.name, traceback = select(2, ...) }
+  end
+  task.thread, task.raise, task.scope, task.finalizers = nil, nil, nil, nil
   alive[task] = nil
   local joined = false
-  while task.joiners and task.joiners:take() do joined = true end
+  while task.joiners and take(task.joiners) do joined = true end
+  if task.at_end then task.at_end(task) end
   if task.group then
     task.group:child_ended(task)
   elseif task.state == "failed" and not joined then
@@ -96,7 +152,7 @@ end
 -- An error that nobody waits for ends all tasks.
 function M.fail(task)
   if fatal then return end
-  fatal = task
+  fatal, ending = task, true
   for other in pairs(alive) do other:cancel() end
 end
 
@@ -106,8 +162,9 @@ local function spawn(group, f, ...)
   end
   count = count + 1
   local task = setmetatable({ name = "task " .. count, state = "ready", group = group }, Task)
-  alive[task] = true
   task.id = start(task, f, ...)
+  alive[task] = true
+  if ending then task:cancel() end
   return task
 end
 
@@ -121,8 +178,8 @@ function Task:join(timeout)
   if not self.results then
     local task = needs_task("join")
     if task == self then error("a task cannot join itself", 2) end
-    self.joiners = self.joiners or queue()
-    local record, err = self.joiners:wait(task, timeout, {})
+    self.joiners = self.joiners or line()
+    local record, err = stand_in(self.joiners, task, timeout, {})
     if not record then return nil, err end
   end
   local results = self.results
@@ -130,13 +187,12 @@ function Task:join(timeout)
   return false, results[2]
 end
 
---- Ends the task: what it waits for, now or next, raises an error there that is no
+--- Ends the task: from now on whatever it waits for raises an error there that is no
 -- program's to catch. Returns 1; does nothing to a task that has ended.
 function Task:cancel()
   if self.results then return 1 end
   self.cancelling = true
-  self.raise = cancelled
-  interrupt(self.id, true)
+  update(self)
   return 1
 end
 
@@ -156,24 +212,27 @@ M.current = current
 
 -- What is raised for the error of a task.
 local function report(task)
-  local err, traceback = task.results[2], task.results[3]
-  if type(err) ~= "string" and not (getmetatable(err) or {}).__tostring then return err end
-  local head = "task '" .. task.name .. "': " .. tostring(err)
-  return traceback and head .. "\n" .. traceback or head
+  local err, origin = task.results[2], task.origin
+  local metatable = type(err) ~= "string" and getmetatable(err)
+  if metatable == nil or type(metatable) == "table" and not metatable.__tostring then return err end
+  local head = "task '" .. origin.name .. "': " .. tostring(err)
+  return origin.traceback and head .. "\n" .. origin.traceback or head
 end
 
 local function raise_fatal()
   if fatal then
     local task = fatal
-    fatal = nil
+    fatal, ending = nil, false
     error(report(task), 0)
   end
 end
 
 -- Cancels whatever is left and lets it end.
 local function finish()
+  ending = true
   for task in pairs(alive) do task:cancel() end
-  primitives.run()
+  pcall(primitives.run)
+  fatal, ending = nil, false
 end
 
 local function names()
@@ -187,19 +246,17 @@ end
 -- traceback, after all others were cancelled.
 function M.run(f, ...)
   if current() then error("task.run inside of a task", 2) end
+  if primitives.runs() then error("task.run while tasks are running", 2) end
   local main = spawn(nil, f, ...)
   main.name = "main"
-  main.main = true
   local ran, left = pcall(primitives.run)
   if not ran then
     finish()
-    fatal = nil
     error(left, 0)
   end
   if left > 0 then
     local waiting = names()
     finish()
-    fatal = nil
     error("every task waits for another one: " .. waiting, 2)
   end
   raise_fatal()
@@ -209,15 +266,16 @@ end
 
 --- One turn of the loop, for programs with a loop of their own: runs what is ready, waits
 -- at most `timeout` seconds (default: as long as it takes) for more, and runs that. Returns
--- the number of tasks left.
+-- the number of tasks left, and the number of seconds after which it wants to be called again
+-- even if `getfd` has not become readable (nil: none).
 function M.step(timeout)
   if current() then error("task.step inside of a task", 2) end
   local left = primitives.turn(timeout)
   raise_fatal()
-  return left
+  return left, primitives.patience()
 end
 
---- A descriptor that is readable when `step` would find something ready.
+--- A descriptor that is readable when an event waits for `step`.
 M.getfd = primitives.getfd
 
 --- Counts: `tasks`, `ready`, `deadlines`, `stacks`.
@@ -237,12 +295,12 @@ M.yield = primitives.yield
 --- Waits `seconds`, as `socket.sleep`, which does the same in a task.
 M.sleep = primitives.sleep
 
-local function within(task, token, former, raise, ok, ...)
+local function within(task, scope, former, raise, ok, ...)
   primitives.deadline(former)
-  task.deadline = former
-  if task.raise == token then task.raise = raise end
+  task.deadline, task.raise = former, raise
+  leave(task, scope)
   if ok then return ... end
-  if (...) == token then return nil, "timeout" end
+  if rawequal((...), scope) then return nil, "timeout" end
   error((...), 0)
 end
 
@@ -253,12 +311,13 @@ function M.timeout(seconds, f, ...)
   local at = now() + seconds
   local former = task.deadline
   if former and former <= at then return f(...) end
-  local token = setmetatable({ reason = "timeout" }, Cancelled)
+  local scope = enter(task, "timeout")
+  scope.deadline = true
   local raise = task.raise
+  if not task.interrupted then task.raise = scope end
   primitives.deadline(at)
   task.deadline = at
-  if raise ~= cancelled then task.raise = token end
-  return within(task, token, former, raise, pcall(f, ...))
+  return within(task, scope, former, raise, guarded(f, ...))
 end
 
 --- Waits until `object` (a descriptor, or anything with `getfd`) is ready for `mode`:
@@ -296,11 +355,11 @@ end
 function Group:child_ended(task)
   self.children[task] = nil
   self.size = self.size - 1
-  if task.state == "failed" then self:fail(task.results[2]) end
-  if self.size == 0 and self.parent_waits then
-    self.parent_waits = false
-    wake(self.parent.id)
+  if task.state == "failed" and not task.at_end then
+    if not self.failed then self.parent.origin = task.origin end
+    self:fail(task.results[2])
   end
+  if self.size == 0 and self.parent_waits then wake(self.parent.id) end
 end
 
 -- The first error cancels everything in the group, its own function included.
@@ -308,23 +367,21 @@ function Group:fail(err)
   if self.failed then return end
   self.failed, self.error = true, err
   self:cancel()
-  if self.inside and not self.parent.cancelling then
-    self.parent.raise = self.token
-    interrupt(self.parent.id)
-  end
+  self.scope.over = true
+  update(self.parent)
 end
 
-local function leave(group, raise, ok, ...)
-  group.inside = false
+local function leave_group(group, ok, ...)
   local parent = group.parent
-  if parent.raise == group.token then parent.raise = raise end
-  primitives.calm(parent.id, parent.raise ~= nil and parent.cancelling or false)
-  if not ok and (...) ~= group.token then group:fail((...)) end
+  if not ok and not rawequal((...), group.scope) then group:fail((...)) end
   while group.size > 0 do
     group.parent_waits = true
-    wait(nil, true)
+    local _, why = wait(nil, group.failed)
+    group.parent_waits = false
+    if why == "interrupted" then group:fail(parent.raise) end
   end
   group.left = true
+  leave(parent, group.scope)
   if group.failed then error(group.error, 0) end
   return ...
 end
@@ -334,10 +391,9 @@ end
 -- is raised.
 function M.group(f, ...)
   local parent = needs_task("group")
-  local token = setmetatable({ reason = "cancelled" }, Cancelled)
-  local group = setmetatable(
-    { children = {}, size = 0, parent = parent, token = token, inside = true }, Group)
-  return leave(group, parent.raise, pcall(f, group, ...))
+  local scope = enter(parent, "cancelled")
+  local group = setmetatable({ children = {}, size = 0, parent = parent, scope = scope }, Group)
+  return leave_group(group, guarded(f, group, ...))
 end
 
 -- Channels.
@@ -345,29 +401,44 @@ end
 local Channel = { __name = "task channel" }
 Channel.__index = Channel
 
+local NIL = {} -- stands for nil in a channel
+
 --- A channel that holds up to `capacity` values (default 0: sender and receiver meet).
 function M.channel(capacity)
   return setmetatable({
     capacity = capacity or 0, size = 0, first = 1,
-    senders = queue(), receivers = queue(),
+    senders = line(), receivers = line(),
   }, Channel)
+end
+
+local function put(channel, value)
+  if value == nil then value = NIL end
+  channel[channel.first + channel.size] = value
+  channel.size = channel.size + 1
+end
+
+local function get(channel)
+  local first = channel.first
+  local value = channel[first]
+  channel[first] = nil
+  channel.first, channel.size = first + 1, channel.size - 1
+  if value ~= NIL then return value end
 end
 
 --- Sends a value: `true`, `nil, "timeout"`, or `nil, "closed"`.
 function Channel:send(value, timeout)
   if self.closed then return nil, "closed" end
-  local receiver = self.receivers:take()
+  local receiver = take(self.receivers)
   if receiver then
     receiver.value = value
     return true
   end
   if self.size < self.capacity then
-    self[self.first + self.size] = { value }
-    self.size = self.size + 1
+    put(self, value)
     return true
   end
   if timeout == 0 then return nil, "timeout" end
-  local record, err = self.senders:wait(needs_task("send"), timeout, { value = value })
+  local record, err = stand_in(self.senders, needs_task("send"), timeout, { value = value })
   if not record then return nil, err end
   if record.closed then return nil, "closed" end
   return true
@@ -377,36 +448,34 @@ end
 -- and is empty.
 function Channel:receive(timeout)
   if self.size > 0 then
-    local value = self[self.first][1]
-    self[self.first] = nil
-    self.first, self.size = self.first + 1, self.size - 1
-    local sender = self.senders:take()
-    if sender then
-      self[self.first + self.size] = { sender.value }
-      self.size = self.size + 1
-    end
+    local value = get(self)
+    local sender = take(self.senders)
+    if sender then put(self, sender.value) end
     return value
   end
-  local sender = self.senders:take()
+  local sender = take(self.senders)
   if sender then return sender.value end
   if self.closed then return nil, "closed" end
   if timeout == 0 then return nil, "timeout" end
-  local record, err = self.receivers:wait(needs_task("receive"), timeout, {})
+  local record, err = stand_in(self.receivers, needs_task("receive"), timeout, {})
   if not record then return nil, err end
   if record.closed then return nil, "closed" end
   return record.value
 end
 
+local function close(ends)
+  local record = take(ends)
+  while record do
+    record.closed = true
+    record = take(ends)
+  end
+end
+
 --- Closes the channel: what it holds can still be received; whoever waits is told.
 function Channel:close()
   self.closed = true
-  for _, line in pairs { self.senders, self.receivers } do
-    local record = line:take()
-    while record do
-      record.closed = true
-      record = line:take()
-    end
-  end
+  close(self.senders)
+  close(self.receivers)
   return 1
 end
 
@@ -417,7 +486,7 @@ Semaphore.__index = Semaphore
 
 --- A semaphore that `n` tasks can hold at once.
 function M.semaphore(n)
-  return setmetatable({ free = n or 1, line = queue() }, Semaphore)
+  return setmetatable({ free = n or 1, waiting = line() }, Semaphore)
 end
 
 --- A semaphore for one task.
@@ -430,14 +499,14 @@ function Semaphore:acquire(timeout)
     return true
   end
   if timeout == 0 then return nil, "timeout" end
-  local record, err = self.line:wait(needs_task("acquire"), timeout, {})
+  local record, err = stand_in(self.waiting, needs_task("acquire"), timeout, {})
   if not record then return nil, err end
   return true
 end
 
 --- Gives a place back.
 function Semaphore:release()
-  if not self.line:take() then self.free = self.free + 1 end
+  if not take(self.waiting) then self.free = self.free + 1 end
   return 1
 end
 
@@ -450,19 +519,19 @@ end
 --- Calls `f(...)` while holding a place, whatever happens.
 function Semaphore:with(f, ...)
   self:acquire()
-  return release(self, pcall(f, ...))
+  return release(self, guarded(f, ...))
 end
 
 local Event = { __name = "task event" }
 Event.__index = Event
 
 --- An event that tasks can wait for.
-function M.event() return setmetatable({ line = queue() }, Event) end
+function M.event() return setmetatable({ waiting = line() }, Event) end
 
 --- Lets all who wait go on, and all who come later, until `clear`.
 function Event:set()
   self.is_set = true
-  while self.line:take() do end
+  while take(self.waiting) do end
   return 1
 end
 
@@ -476,7 +545,7 @@ end
 function Event:wait(timeout)
   if self.is_set then return true end
   if timeout == 0 then return nil, "timeout" end
-  local record, err = self.line:wait(needs_task("wait"), timeout, {})
+  local record, err = stand_in(self.waiting, needs_task("wait"), timeout, {})
   if not record then return nil, err end
   return true
 end
@@ -490,43 +559,63 @@ local transient = {
   ["No buffer space available"] = true,
   ["Cannot allocate memory"] = true,
 }
+local A_WHILE = 0.05
 
-local function complain(err)
-  stderr:write("socket.task: a handler failed: ", tostring(err), "\n")
+local function complain(err, trace)
+  stderr:write("socket.task: a handler failed: ", tostring(err), trace and "\n" .. trace or "", "\n")
+end
+
+-- What comes after a handler, whichever way it has ended.
+local function after(task)
+  local service = task.service
+  task.client:close()
+  if service.places then service.places:release() end
+  if task.state == "failed" then
+    service.group:spawn(service.on_error, task.results[2], task.origin.traceback)
+  end
+end
+
+-- No error in a handler's end may get lost, nor end the loop.
+local function at_end(task)
+  local ok, err = pcall(after, task)
+  if not ok then task.service.group:fail(err) end
+end
+
+local function accept_all(group, listener, handler, service)
+  service.group = group
+  local places = service.places
+  while true do
+    if places then places:acquire() end
+    local client, err = listener:accept()
+    if client then
+      local task = group:spawn(handler, client)
+      task.client, task.service, task.at_end = client, service, at_end
+    else
+      if places then places:release() end
+      if err == "closed" then return 1 end
+      if err == "timeout" then
+        M.wait(listener)
+      elseif transient[err] then
+        M.sleep(A_WHILE)
+      else
+        return nil, err
+      end
+    end
+  end
 end
 
 --- Accepts connections on `listener` and calls `handler(client)` for each, in a task of its
--- own, at most `options.max` at once; closes the client afterwards. `options.on_error(err)`
--- is told of errors in handlers (default: written to stderr). Ends when the listener is
--- closed, after all handlers have ended; returns 1, or `nil` and the error of `accept`.
+-- own, at most `options.max` at once; closes the client afterwards. `options.on_error(err,
+-- traceback)` is told of errors in handlers (default: written to stderr). Ends when the
+-- listener is closed, after all handlers have ended; returns 1, or `nil` and the error of
+-- `accept`.
 function M.serve(listener, handler, options)
   options = options or {}
-  local on_error = options.on_error or complain
-  local places = options.max and M.semaphore(options.max)
-  return M.group(function(group)
-    local function handle(client)
-      local ok, err = pcall(handler, client)
-      client:close()
-      if places then places:release() end
-      if ok then return end
-      if err == cancelled then error(err, 0) end
-      on_error(err)
-    end
-    while true do
-      if places then places:acquire() end
-      local client, err = listener:accept()
-      if client then
-        group:spawn(handle, client)
-      else
-        if places then places:release() end
-        if err == "closed" then return 1 end
-        if err ~= "timeout" then
-          if not transient[err] then return nil, err end
-          M.sleep(0.05)
-        end
-      end
-    end
-  end)
+  local service = {
+    on_error = options.on_error or complain,
+    places = options.max and M.semaphore(options.max),
+  }
+  return M.group(accept_all, listener, handler, service)
 end
 
 return M

@@ -18,10 +18,21 @@ pub enum Job {
     /// An operation.
     Operation(Box<dyn Typed>),
     /// To be woken by another task.
-    Signal {
-        /// Whether it was.
-        woken: bool,
-    },
+    Signal(Signal),
+}
+
+/// Waiting to be woken by another task. It always comes back with a result, so that whoever
+/// has stood in a line can leave it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Signal {
+    /// It waits.
+    Waiting,
+    /// It waits, and cannot be interrupted.
+    Shielded,
+    /// It was woken.
+    Woken,
+    /// It was interrupted.
+    Interrupted,
 }
 
 impl Job {
@@ -50,32 +61,6 @@ impl Job {
         Job::Operation(Box::new(kept))
     }
 
-    /// An operation that is done, of which the results wait to be pushed.
-    pub fn done<S, O, C>(
-        subject: *mut S,
-        op: O,
-        finish: Finish<S, O::Output, C>,
-        context: C,
-        output: O::Output,
-    ) -> Job
-    where
-        S: Subject + 'static,
-        O: Operation<S> + 'static,
-        O::Output: Copy + 'static,
-        C: Copy + 'static,
-    {
-        let output = Some(output);
-        let kept = Kept {
-            subject,
-            op,
-            direction: None,
-            finish,
-            context,
-            output,
-        };
-        Job::Operation(Box::new(kept))
-    }
-
     /// Notes that its subject is occupied, or is not any more.
     pub fn occupy(&mut self, occupied: bool) {
         if let Job::Operation(kept) = self {
@@ -93,11 +78,30 @@ impl Job {
         unsafe {
             match self {
                 Job::Operation(kept) => kept.push(l),
-                Job::Signal { woken: true } => {
-                    lua::lua_pushboolean(l, 1);
-                    1
-                }
-                Job::Signal { woken: false } => stack::fail(l, Error::Timeout),
+                Job::Signal(signal) => push_signal(l, *signal),
+            }
+        }
+    }
+}
+
+/// Pushes what came of waiting: `true`, or `nil` and `"timeout"` or `"interrupted"`.
+///
+/// # Safety
+///
+/// `l` is in protected mode. Uses 2 slots.
+pub unsafe fn push_signal(l: *mut lua_State, signal: Signal) -> c_int {
+    // SAFETY: as the contract says.
+    unsafe {
+        match signal {
+            Signal::Woken => {
+                lua::lua_pushboolean(l, 1);
+                1
+            }
+            Signal::Waiting | Signal::Shielded => stack::fail(l, Error::Timeout),
+            Signal::Interrupted => {
+                lua::lua_pushnil(l);
+                stack::push_bytes(l, b"interrupted");
+                2
             }
         }
     }
@@ -107,14 +111,14 @@ impl Parked for Job {
     fn step(&mut self) -> bool {
         match self {
             Job::Operation(kept) => kept.step(),
-            Job::Signal { woken } => *woken,
+            Job::Signal(signal) => *signal == Signal::Woken,
         }
     }
 
     fn interest(&mut self) -> (Interest<'_>, Known) {
         match self {
             Job::Operation(kept) => kept.interest(),
-            Job::Signal { .. } => (Interest::Many(&mut [], None), Known::default()),
+            Job::Signal(_) => (Interest::Many(&mut [], None), Known::default()),
         }
     }
 

@@ -1,14 +1,17 @@
 //! `socket.task`: many tasks at once, in code that looks as if it waited.
 //!
-//! [`mod@scheduler`] holds the tasks and the loop, [`job`] what they wait for, [`suspend`] how
+//! [`mod@scheduler`] holds the tasks, [`run`](mod@run) is the loop that lets them run,
+//! [`wait`](mod@wait) is how they stop and go on, [`job`] what they wait for, [`suspend`] how
 //! an entry is left and continued, [`fibers`] what to do where it cannot be. What tasks
 //! are to each other (joining, groups, channels) is written in Lua, over the primitives
 //! below.
 
 mod fibers;
 mod job;
+mod run;
 mod scheduler;
 mod suspend;
+mod wait;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::time::{Duration, Instant};
@@ -29,8 +32,10 @@ use crate::object::{self, Body, Class, Kind, Object, Tag};
 use crate::stack;
 
 pub use job::Job;
+use job::Signal;
 use scheduler::Scheduler;
-pub use scheduler::{budget_is_spent, current, park, requeue};
+pub use scheduler::budget_is_spent;
+pub use wait::{current, park, way_out};
 
 lua_module!(
     /// What tasks are to each other.
@@ -97,6 +102,13 @@ unsafe extern "C-unwind" fn start(l: *mut lua_State) -> c_int {
     1
 }
 
+/// A number of seconds; what is negative is past.
+unsafe fn check_seconds(l: *mut lua_State, arg: c_int) -> f64 {
+    // SAFETY: called by an entry.
+    let seconds = unsafe { lua::luaL_checknumber(l, arg) };
+    if seconds < 0.0 { 0.0 } else { seconds }
+}
+
 unsafe fn check_task(l: *mut lua_State, arg: c_int) -> Waiter {
     // SAFETY: called by an entry.
     unsafe { lua::luaL_checknumber(l, arg) as Waiter }
@@ -118,23 +130,30 @@ unsafe extern "C-unwind" fn current_handle(l: *mut lua_State) -> c_int {
     1
 }
 
-/// `wait([seconds [, shielded]])`: waits to be woken: `true`, or `nil, "timeout"`. A shielded
-/// wait is not ended by an error.
+/// `wait([seconds [, shielded]])`: waits to be woken: `true`, or `nil` and `"timeout"` or
+/// `"interrupted"`. A shielded wait cannot be interrupted.
 unsafe extern "C-unwind" fn wait(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let limit = match lua::lua_isnoneornil(l, 1) {
-            0 => Limit::after(lua::luaL_checknumber(l, 1).max(0.0)),
+            0 => Limit::after(check_seconds(l, 1)),
             _ => Limit::None,
         };
-        match current(l) {
-            None => lua::luaL_error(l, c"not in a task".as_ptr()),
-            Some(_) if limit.is_now() => stack::fail(l, Error::Timeout),
-            Some(scheduler) => {
-                (*scheduler).shield(lua::lua_toboolean(l, 2) != 0);
-                park(l, scheduler, Job::Signal { woken: false }, limit)
-            }
+        let signal = match lua::lua_toboolean(l, 2) {
+            0 => Signal::Waiting,
+            _ => Signal::Shielded,
+        };
+        let Some(scheduler) = current(l) else {
+            return lua::luaL_error(l, c"not in a task".as_ptr());
+        };
+        if signal == Signal::Waiting && (*scheduler).is_interrupted() {
+            return job::push_signal(l, Signal::Interrupted);
         }
+        if limit.is_now() {
+            return job::push_signal(l, signal);
+        }
+        let exit = wait::exit(l, scheduler);
+        park(l, scheduler, exit, Job::Signal(signal), limit, true)
     }
 }
 
@@ -144,7 +163,7 @@ unsafe extern "C-unwind" fn yield_(l: *mut lua_State) -> c_int {
     unsafe {
         match current(l) {
             None => 0,
-            Some(scheduler) => requeue(l, scheduler, Job::Signal { woken: true }),
+            Some(scheduler) => wait::rest(l, scheduler),
         }
     }
 }
@@ -160,19 +179,18 @@ unsafe extern "C-unwind" fn wake(l: *mut lua_State) -> c_int {
     1
 }
 
-/// `interrupt(task [, sticky])`: raises what is in field `raise` of its handle, where it
-/// waits; sticky: and at every further wait.
+/// `interrupt(task)`: ends all waits of a task, from the present one on, by raising what is
+/// in field `raise` of its handle.
 unsafe extern "C-unwind" fn interrupt(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let (scheduler, id) = (scheduler(l), check_task(l, 1));
-        let sticky = lua::lua_toboolean(l, 2) != 0;
-        guard(l, || (*scheduler).interrupt(id, sticky));
+        guard(l, || (*scheduler).interrupt(id));
     }
     0
 }
 
-/// `calm(task)`: takes back an interruption that was not raised yet, unless it is sticky.
+/// `calm(task)`: lets a task wait again.
 unsafe extern "C-unwind" fn calm(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { (*scheduler(l)).calm(check_task(l, 1)) };
@@ -195,7 +213,7 @@ pub unsafe extern "C-unwind" fn sleep(l: *mut lua_State) -> c_int {
     unsafe {
         let seconds = lua::luaL_checknumber(l, 1);
         if !(seconds > 0.0) {
-            return 0;
+            return yield_(l);
         }
         let subject = Time::push(l, -1.0);
         let op = Sleep(Instant::now() + Duration::from_secs_f64(seconds.min(2_147_483_647.0)));
@@ -256,8 +274,8 @@ unsafe extern "C-unwind" fn deadline(l: *mut lua_State) -> c_int {
         let scheduler = scheduler(l);
         let until = match lua::lua_isnoneornil(l, 1) {
             0 => {
-                let after = bound(lua::luaL_checknumber(l, 1).max(0.0));
-                after.and_then(|after| epoch().checked_add(after))
+                let after = Duration::try_from_secs_f64(check_seconds(l, 1));
+                after.ok().and_then(|after| epoch().checked_add(after))
             }
             _ => None,
         };
@@ -290,11 +308,8 @@ unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        if scheduler::is_running() {
-            return lua::luaL_error(l, c"tasks are running already".as_ptr());
-        }
-        let scheduler = scheduler(l);
-        push_ran(l, scheduler, scheduler::run_all(l, scheduler))
+        let scheduler = idle_scheduler(l);
+        push_ran(l, scheduler, run::run_all(l, scheduler))
     }
 }
 
@@ -303,15 +318,24 @@ unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn turn(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        if scheduler::is_running() {
-            return lua::luaL_error(l, c"tasks are running already".as_ptr());
-        }
         let wait = match lua::lua_isnoneornil(l, 1) {
-            0 => bound(lua::luaL_checknumber(l, 1).max(0.0)),
+            0 => bound(check_seconds(l, 1)),
             _ => None,
         };
+        let scheduler = idle_scheduler(l);
+        push_ran(l, scheduler, run::run_turn(l, scheduler, wait))
+    }
+}
+
+/// The scheduler, which must not be running.
+unsafe fn idle_scheduler(l: *mut lua_State) -> *mut Scheduler {
+    // SAFETY: called by an entry with that upvalue.
+    unsafe {
         let scheduler = scheduler(l);
-        push_ran(l, scheduler, scheduler::run_turn(l, scheduler, wait))
+        if (*scheduler).runs {
+            lua::luaL_error(l, c"tasks are running already".as_ptr());
+        }
+        scheduler
     }
 }
 
@@ -331,11 +355,31 @@ unsafe fn push_ran(
     1
 }
 
+/// `runs()`: whether the loop runs.
+unsafe extern "C-unwind" fn runs(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { lua::lua_pushboolean(l, (*scheduler(l)).runs.into()) };
+    1
+}
+
 /// `stop()`: has `run` return.
 unsafe extern "C-unwind" fn stop(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { (*scheduler(l)).stop() };
     0
+}
+
+/// `patience()`: the number of seconds for which nothing will happen unless the descriptor of
+/// the event loop becomes readable; `nil` for ever.
+unsafe extern "C-unwind" fn patience(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        match (*scheduler(l)).patience() {
+            Some(patience) => lua::lua_pushnumber(l, patience.as_secs_f64()),
+            None => lua::lua_pushnil(l),
+        }
+    }
+    1
 }
 
 /// `getfd()`: the descriptor of the event loop.
@@ -368,7 +412,10 @@ unsafe extern "C-unwind" fn ready(l: *mut lua_State) -> c_int {
             b"rw" => sys::POLLIN | sys::POLLOUT,
             _ => stack::arg_error(l, 2, c"'r', 'w' or 'rw' expected"),
         };
-        let seconds = lua::luaL_optnumber(l, 3, -1.0);
+        let seconds = match lua::lua_isnoneornil(l, 3) {
+            0 => check_seconds(l, 3),
+            _ => -1.0,
+        };
         let op = Ready(sys::PollFd::new(fd, events));
         let subject = Time::push(l, seconds);
         let (direction, limit) = (None, time_limit as fn(&mut Time) -> _);
@@ -500,8 +547,10 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"getfd", getfd),
     (c"interrupt", interrupt),
     (c"now", now),
+    (c"patience", patience),
     (c"ready", ready),
     (c"run", run),
+    (c"runs", runs),
     (c"sleep", sleep),
     (c"start", start),
     (c"stop", stop),

@@ -1,14 +1,20 @@
 //! Leaving an entry by yielding, and coming back with results or an error: what differs
 //! between Lua versions.
 //!
-//! From 5.3 on, the continuation of the yield pushes the results or raises. Before, a C
-//! function that has yielded cannot run again: the loop pushes the results, and an error
-//! is raised by a hook at the first instruction that the task executes.
+//! From 5.2 on, the continuation of the yield pushes the results or raises. PUC Lua 5.1 and
+//! LuaJIT have none: the loop pushes the results, and an error is raised by a hook at the
+//! first instruction that the task executes.
 
+#[cfg(any(feature = "lua51", feature = "luajit"))]
+use std::cell::Cell;
 use std::ffi::c_int;
 
 use mlua_sys as lua;
 use mlua_sys::lua_State;
+
+/// Whether the entry itself goes on after the yield, by
+/// [`go_on`](super::wait::go_on).
+pub const CONTINUES: bool = version::CONTINUES;
 
 /// Whether `l` can yield right here.
 ///
@@ -20,13 +26,42 @@ pub unsafe fn can_yield(l: *mut lua_State) -> bool {
     unsafe { version::can_yield(l) }
 }
 
-pub use version::{CONTINUES, prepare_raise, yield_};
+/// Yields, as the last act of an entry; its results will be what the scheduler then has for
+/// the task.
+///
+/// # Safety
+///
+/// `l` is an entry's state, and can yield.
+pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+    // SAFETY: as the contract says.
+    unsafe { version::yield_(l) }
+}
+
+/// Where nothing continues: makes the thread `l` raise the error of its task as soon as it is
+/// resumed.
+///
+/// # Safety
+///
+/// `l` is a suspended thread, about to be resumed.
+pub unsafe fn prepare_raise(l: *mut lua_State) {
+    // SAFETY: as the contract says.
+    unsafe { version::prepare_raise(l) }
+}
+
+/// Takes back what is left of [`prepare_raise`].
+///
+/// # Safety
+///
+/// `l` is the same thread.
+pub unsafe fn after_raise(l: *mut lua_State) {
+    // SAFETY: as the contract says.
+    unsafe { version::after_raise(l) }
+}
 
 #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
 mod version {
     use super::*;
 
-    /// Whether the entry itself continues after the yield.
     pub const CONTINUES: bool = true;
 
     pub unsafe fn can_yield(l: *mut lua_State) -> bool {
@@ -34,39 +69,57 @@ mod version {
         unsafe { lua::lua_isyieldable(l) != 0 }
     }
 
-    /// Yields, as the last act of an entry; its results will be what the scheduler then has
-    /// for the task.
-    ///
-    /// # Safety
-    ///
-    /// `l` is an entry's state, and can yield.
     pub unsafe fn yield_(l: *mut lua_State) -> c_int {
         unsafe extern "C-unwind" fn go_on(l: *mut lua_State, _: c_int, _: isize) -> c_int {
             // SAFETY: called by Lua in a task that the scheduler resumed.
-            unsafe { super::super::scheduler::go_on(l) }
+            unsafe { super::super::wait::go_on(l) }
         }
         // SAFETY: as the contract says.
         unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
     }
 
-    /// Nothing: the continuation raises.
-    ///
-    /// # Safety
-    ///
-    /// None is needed.
-    pub unsafe fn prepare_raise(_: *mut lua_State) {}
+    pub use super::continued::{after_raise, prepare_raise};
 }
 
-#[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
+#[cfg(feature = "lua52")]
 mod version {
     use super::*;
 
-    /// Whether the entry itself continues after the yield.
+    pub const CONTINUES: bool = true;
+
+    pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+        // SAFETY: as the caller's.
+        unsafe { structure::can_yield(l) }
+    }
+
+    pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+        unsafe extern "C-unwind" fn go_on(l: *mut lua_State) -> c_int {
+            // SAFETY: called by Lua in a task that the scheduler resumed.
+            unsafe { super::super::wait::go_on(l) }
+        }
+        // SAFETY: as the contract says.
+        unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
+    }
+
+    pub use super::continued::{after_raise, prepare_raise};
+}
+
+#[cfg(any(feature = "lua51", feature = "luajit"))]
+mod version {
+    use super::*;
+
     pub const CONTINUES: bool = false;
 
-    /// LuaJIT has what Lua has from 5.3 on.
-    #[cfg(feature = "luajit")]
+    /// Not below a C function, not even one that can be yielded through, as LuaJIT's `pcall`: an
+    /// error is raised in the Lua function that called the entry, and must not pass by a
+    /// `pcall` between the two.
     pub unsafe fn can_yield(l: *mut lua_State) -> bool {
+        // SAFETY: as the caller's.
+        unsafe { may_yield(l) && is_called_by_lua(l) }
+    }
+
+    #[cfg(feature = "luajit")]
+    unsafe fn may_yield(l: *mut lua_State) -> bool {
         unsafe extern "C-unwind" {
             fn lua_isyieldable(l: *mut lua_State) -> c_int;
         }
@@ -74,16 +127,86 @@ mod version {
         unsafe { lua_isyieldable(l) != 0 }
     }
 
-    /// PUC Lua 5.1 and 5.2 do not tell; but their thread structure, the same in all
-    /// releases, does. [`trusted`] has made sure that it is what we think.
-    #[cfg(not(feature = "luajit"))]
+    #[cfg(feature = "lua51")]
+    use structure::can_yield as may_yield;
+
+    unsafe fn is_called_by_lua(l: *mut lua_State) -> bool {
+        let mut caller = std::mem::MaybeUninit::<lua::lua_Debug>::zeroed();
+        // SAFETY: as the caller's; uses 1 slot.
+        unsafe {
+            if lua::lua_getstack(l, 1, caller.as_mut_ptr()) == 0 {
+                return false;
+            }
+            lua::lua_getinfo(l, c"f".as_ptr(), caller.as_mut_ptr());
+            let c = lua::lua_iscfunction(l, -1) != 0;
+            lua::lua_pop(l, 1);
+            !c
+        }
+    }
+
+    /// Everything on the entry's stack goes along, because LuaJIT forgets what does not; it is
+    /// ignored when the thread is resumed.
+    pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+        // SAFETY: as the contract says.
+        unsafe { lua::lua_yield(l, lua::lua_gettop(l)) }
+    }
+
+    /// The hook of the program while there is one of ours.
+    #[derive(Clone, Copy)]
+    struct Hook(Option<lua::lua_Hook>, c_int, c_int);
+
+    thread_local! {
+        static PROGRAMS: Cell<Option<Hook>> = const { Cell::new(None) };
+    }
+
+    pub unsafe fn prepare_raise(l: *mut lua_State) {
+        unsafe extern "C-unwind" fn raise(l: *mut lua_State, _: *mut lua::lua_Debug) {
+            // SAFETY: called by Lua in a task that the scheduler resumed.
+            unsafe {
+                after_raise(l);
+                super::super::wait::raise(l);
+            }
+        }
+        // SAFETY: as the contract says.
+        unsafe {
+            PROGRAMS.set(Some(Hook(
+                lua::lua_gethook(l),
+                lua::lua_gethookmask(l),
+                lua::lua_gethookcount(l),
+            )));
+            lua::lua_sethook(l, Some(raise), lua::LUA_MASKCOUNT, 1);
+        }
+    }
+
+    pub unsafe fn after_raise(l: *mut lua_State) {
+        if let Some(Hook(hook, mask, count)) = PROGRAMS.take() {
+            // SAFETY: as the contract says.
+            unsafe { lua::lua_sethook(l, hook, mask, count) };
+        }
+    }
+}
+
+#[cfg(not(any(feature = "lua51", feature = "luajit")))]
+mod continued {
+    use super::*;
+
+    pub unsafe fn prepare_raise(_: *mut lua_State) {}
+
+    pub unsafe fn after_raise(_: *mut lua_State) {}
+}
+
+/// PUC Lua 5.1 and 5.2 do not tell whether a thread can yield; but its structure, the same in
+/// all releases, does. [`trusted`](structure::trusted) has made sure that it is what we think.
+#[cfg(any(feature = "lua51", feature = "lua52"))]
+mod structure {
+    use super::*;
+
     pub unsafe fn can_yield(l: *mut lua_State) -> bool {
         // SAFETY: as the caller's.
         unsafe { trusted(l) && no_c_calls(l) }
     }
 
     /// Whether no C call lies between `l` and the resume it runs in.
-    #[cfg(not(feature = "luajit"))]
     unsafe fn no_c_calls(l: *mut lua_State) -> bool {
         // SAFETY: the fields lie within the structure of a thread, which is larger.
         unsafe {
@@ -103,7 +226,6 @@ mod version {
 
     /// Whether `no_c_calls` is right in two cases of which the answer is known. If it is
     /// not, this is a Lua with another structure, and no task yields by `lua_yield`.
-    #[cfg(not(feature = "luajit"))]
     unsafe fn trusted(l: *mut lua_State) -> bool {
         use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -141,34 +263,5 @@ mod version {
         };
         ANSWER.store(if right { 2 } else { 1 }, Ordering::Relaxed);
         right
-    }
-
-    /// Yields, as the last act of an entry; its results will be what the task is resumed
-    /// with.
-    ///
-    /// # Safety
-    ///
-    /// `l` is an entry's state, and can yield.
-    pub unsafe fn yield_(l: *mut lua_State) -> c_int {
-        // SAFETY: as the contract says.
-        unsafe { lua::lua_yield(l, 0) }
-    }
-
-    /// Makes the thread `l` raise the error of its task as soon as it is resumed.
-    ///
-    /// # Safety
-    ///
-    /// `l` is a suspended thread, about to be resumed.
-    pub unsafe fn prepare_raise(l: *mut lua_State) {
-        unsafe extern "C-unwind" fn raise(l: *mut lua_State, _: *mut lua::lua_Debug) {
-            // SAFETY: called by Lua in a task that the scheduler resumed. A hook of the
-            // program is lost with the task.
-            unsafe {
-                lua::lua_sethook(l, None, 0, 0);
-                super::super::scheduler::raise(l);
-            }
-        }
-        // SAFETY: as the contract says.
-        unsafe { lua::lua_sethook(l, Some(raise), lua::LUA_MASKCOUNT, 1) };
     }
 }

@@ -1,0 +1,356 @@
+//! The loop: lets tasks run, one after the other, and asks the kernel in between.
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use luasocket_engine::error::{Error, Result};
+use luasocket_engine::timers::Waiter;
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use super::fibers::{self, FiberId};
+use super::scheduler::{BUDGET, NO_TASK, Next, Order, RUNNING, Scheduler};
+use super::suspend;
+use crate::boundary::guard;
+use crate::stack;
+
+/// How many operations a task may begin before others have a turn.
+const SHARE: u32 = 200;
+
+/// How many tasks run at most before the kernel is asked again.
+const BATCH: usize = 61;
+
+/// Runs until no task is left, [`stop`](Scheduler::stop) was called, or nothing can ever
+/// happen any more.
+///
+/// # Safety
+///
+/// `l` is the state of an entry outside of the scheduler's tasks.
+pub unsafe fn run_all(l: *mut lua_State, scheduler: *mut Scheduler) -> Result<()> {
+    // SAFETY: as the contract says.
+    unsafe {
+        (*scheduler).quota = BATCH;
+        run_as_ordered(l, scheduler, Order::RunAll)
+    }
+}
+
+/// Runs what is ready, waits at most `wait` for more (`None`: as long as it takes), and
+/// runs that. What becomes ready meanwhile is for the next time.
+///
+/// # Safety
+///
+/// As [`run_all`].
+pub unsafe fn run_turn(
+    l: *mut lua_State,
+    scheduler: *mut Scheduler,
+    wait: Option<Duration>,
+) -> Result<()> {
+    // SAFETY: as the contract says.
+    unsafe {
+        (*scheduler).quota = (*scheduler).can_run();
+        run_as_ordered(l, scheduler, Order::Turn(wait))
+    }
+}
+
+/// From the program: runs the loop as ordered.
+unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Order) -> Result<()> {
+    // SAFETY: as the contracts above say.
+    unsafe {
+        let Ok(fiber) = fiber_for(l, scheduler) else {
+            return Err(Error::NoMemory);
+        };
+        let outer = (RUNNING.replace(scheduler), BUDGET.replace(NO_TASK));
+        (*scheduler).order = order;
+        (*scheduler).outcome = Ok(());
+        (*scheduler).runs = true;
+        fibers::enter(&raw mut (*scheduler).fibers, fiber);
+        (*scheduler).runs = false;
+        RUNNING.set(outer.0);
+        BUDGET.set(outer.1);
+        std::mem::replace(&mut (*scheduler).outcome, Ok(()))
+    }
+}
+
+/// An idle fiber, or a new one. May raise.
+///
+/// # Safety
+///
+/// `l` is an entry's state.
+pub unsafe fn fiber_for(l: *mut lua_State, scheduler: *mut Scheduler) -> std::io::Result<FiberId> {
+    // SAFETY: as the contract says; the service thread is anchored before it is used.
+    unsafe {
+        if let Some(idle) = (*scheduler).fibers.take_idle() {
+            return Ok(idle);
+        }
+        lua::luaL_checkstack(l, 4, std::ptr::null());
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
+        let service = lua::lua_newthread(l);
+        lua::lua_rawseti(l, -2, -1 - (*scheduler).fibers.len() as lua::lua_Integer);
+        lua::lua_pop(l, 1);
+        (*scheduler)
+            .fibers
+            .create(move |id| loop_in_fiber(scheduler, service, id))
+    }
+}
+
+/// The bottom of every fiber: its loop, begun anew where an error of Lua has ended it.
+fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: FiberId) {
+    unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
+        // SAFETY: the loop runs in the thread that has set `RUNNING`.
+        unsafe { run_loop(RUNNING.get(), l) };
+        0
+    }
+    loop {
+        // SAFETY: the scheduler outlives its fibers; the service thread is anchored.
+        unsafe {
+            lua::lua_settop(service, 0);
+            lua::lua_pushcfunction(service, run);
+            if lua::lua_pcall(service, 0, 0, 0) != lua::LUA_OK {
+                recover(&mut *scheduler);
+            }
+            (*scheduler).fibers.put_idle(id);
+            fibers::leave(&raw mut (*scheduler).fibers);
+        }
+    }
+}
+
+/// After an error in the loop itself, which is always that memory is lacking: tells the
+/// program, and leaves everything as it was, so that the next run can go on.
+fn recover(scheduler: &mut Scheduler) {
+    scheduler.outcome = Err(Error::NoMemory);
+    scheduler.order = Order::Stop;
+    scheduler.current = None;
+    BUDGET.set(NO_TASK);
+    if let Some(id) = scheduler.resuming.take() {
+        scheduler.retry(id);
+    }
+    scheduler.untold.extend(scheduler.telling.take());
+}
+
+/// The loop. Returns when the program is to go on.
+unsafe fn run_loop(scheduler: *mut Scheduler, l: *mut lua_State) {
+    // SAFETY: called by `loop_in_fiber` only; the scheduler is not borrowed while a task
+    // runs.
+    unsafe {
+        loop {
+            run_batch(scheduler, l);
+            let Some(wait) = plan(&mut *scheduler) else {
+                return;
+            };
+            let mut turned = Ok(());
+            guard(l, || turned = (*scheduler).events.turn(wait));
+            if turned.is_err() {
+                (*scheduler).outcome = turned;
+                return;
+            }
+            (*scheduler).quota = match (*scheduler).order {
+                Order::Last => (*scheduler).can_run(),
+                _ => BATCH,
+            };
+        }
+    }
+}
+
+/// Runs as many tasks as the quota allows. How many are left to run is not known to this
+/// frame: when a task goes on that has its frames on another stack, another loop goes on
+/// with the batch.
+unsafe fn run_batch(scheduler: *mut Scheduler, l: *mut lua_State) {
+    // SAFETY: as `run_loop`.
+    unsafe {
+        while (*scheduler).quota > 0 && (*scheduler).order != Order::Stop {
+            (*scheduler).quota -= 1;
+            if let Some(id) = (*scheduler).untold.pop() {
+                tell_end(scheduler, l, id, Told::OutOfMemory);
+            }
+            let mut next = None;
+            guard(l, || next = (*scheduler).next());
+            match next {
+                Some(id) => resume(scheduler, l, id),
+                None => return,
+            }
+        }
+    }
+}
+
+/// How long to wait for the kernel; `None` to go back to the program.
+fn plan(scheduler: &mut Scheduler) -> Option<Option<Duration>> {
+    let more = scheduler.can_run() > 0;
+    match scheduler.order {
+        Order::Stop | Order::Last => None,
+        _ if !more && scheduler.is_asleep() => None,
+        Order::RunAll => Some(more.then_some(Duration::ZERO)),
+        Order::Turn(wait) => {
+            scheduler.order = Order::Last;
+            Some(if more { Some(Duration::ZERO) } else { wait })
+        }
+    }
+}
+
+/// Lets a task run until it waits or ends.
+unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
+    // SAFETY: as `run_loop`.
+    unsafe {
+        let task = &raw mut *(*scheduler).task(id);
+        if let Some(fiber) = (*task).fiber.take() {
+            // Its frames wait on a stack of their own.
+            if let Some(own) = (*scheduler).fibers.current() {
+                (*scheduler).fibers.put_idle(own);
+            }
+            (*scheduler).current = Some(id);
+            BUDGET.set(SHARE);
+            fibers::change(&raw mut (*scheduler).fibers, fiber);
+            return;
+        }
+        let thread = (*task).thread;
+        (*scheduler).resuming = Some(id);
+        let (values, raises) = prepare(scheduler, l, id);
+        (*scheduler).resuming = None;
+        (*scheduler).current = Some(id);
+        (*scheduler).leaving = false;
+        BUDGET.set(SHARE);
+        let mut results = 0;
+        let status = lua::lua_resume(thread, l, values, &mut results);
+        if raises {
+            suspend::after_raise(thread);
+        }
+        if status != lua::LUA_YIELD {
+            return end(scheduler, l, id, status == lua::LUA_OK, results);
+        }
+        (*scheduler).current = None;
+        BUDGET.set(NO_TASK);
+        if !std::mem::replace(&mut (*scheduler).leaving, false) {
+            // A yield of the program's own, which lets others run.
+            lua::lua_pop(thread, results);
+            (*scheduler).rest(id);
+        }
+    }
+}
+
+/// Sees to it that the thread of a task goes on as it is to when it is resumed: how many
+/// values it is to be resumed with, and whether an error was prepared.
+unsafe fn prepare(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) -> (c_int, bool) {
+    // SAFETY: as `run_loop`. The job stays with the task until its results are pushed.
+    unsafe {
+        let task = &raw mut *(*scheduler).task(id);
+        let next = &raw mut (*task).next;
+        match &mut *next {
+            Next::Values(values) => (std::mem::take(values), false),
+            Next::Parked => (0, false),
+            // The entry goes on by itself.
+            _ if suspend::CONTINUES => (0, false),
+            Next::Results(job) => {
+                lua::luaL_checkstack(l, lua::LUA_MINSTACK, std::ptr::null());
+                let pushed = job.push(l);
+                // There is room: the entry has left some of its slots for its results.
+                lua::lua_xmove(l, (*task).thread, pushed);
+                *next = Next::Values(0);
+                (pushed, false)
+            }
+            Next::Raise => {
+                *next = Next::Values(0);
+                suspend::prepare_raise((*task).thread);
+                (0, true)
+            }
+        }
+    }
+}
+
+/// Ends a task whose function has returned or raised.
+unsafe fn end(
+    scheduler: *mut Scheduler,
+    l: *mut lua_State,
+    id: Waiter,
+    well: bool,
+    results: c_int,
+) {
+    // SAFETY: as `run_loop`.
+    unsafe {
+        (*scheduler).current = None;
+        BUDGET.set(NO_TASK);
+        (*scheduler).end(id);
+        let top = lua::lua_gettop(l);
+        let told = match well {
+            true => Told::Results(results),
+            false => {
+                (*scheduler).telling = Some(id);
+                let thread = (*scheduler).task(id).thread;
+                lua::luaL_checkstack(l, 2, std::ptr::null());
+                lua::luaL_traceback(l, thread, std::ptr::null(), 0);
+                (*scheduler).telling = None;
+                close_variables(scheduler, id);
+                Told::Error
+            }
+        };
+        tell_end(scheduler, l, id, told);
+        lua::lua_settop(l, top);
+    }
+}
+
+/// What there is to tell of the end of a task.
+enum Told {
+    /// Its thread holds so many results.
+    Results(c_int),
+    /// Its thread holds an error; a traceback is on top.
+    Error,
+    /// There was no memory to tell more.
+    OutOfMemory,
+}
+
+/// Tells the end of a task to the function that wants to know: its handle, whether it went
+/// well, and its results, or the error and a traceback.
+unsafe fn tell_end(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter, told: Told) {
+    // SAFETY: as `run_loop`.
+    unsafe {
+        (*scheduler).telling = Some(id);
+        let thread = (*scheduler).task(id).thread;
+        let passed = match told {
+            Told::Results(results) => results,
+            Told::Error | Told::OutOfMemory => 2,
+        };
+        let (traceback, key) = (lua::lua_gettop(l), lua::lua_Integer::from(id) + 1);
+        lua::luaL_checkstack(l, 8 + passed, std::ptr::null());
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).ended.into());
+        lua::lua_rawgeti(l, -2, key);
+        lua::lua_pushboolean(l, matches!(told, Told::Results(_)).into());
+        match told {
+            Told::Results(results) => lua::lua_xmove(thread, l, results),
+            Told::Error => {
+                lua::lua_xmove(thread, l, 1);
+                lua::lua_pushvalue(l, traceback);
+            }
+            Told::OutOfMemory => {
+                stack::push_error(l, Error::NoMemory);
+                lua::lua_pushnil(l);
+            }
+        }
+        lua::lua_call(l, 2 + passed, 0);
+        lua::lua_pushnil(l);
+        lua::lua_rawseti(l, -2, key);
+        lua::lua_pop(l, 1);
+        (*scheduler).telling = None;
+        (*scheduler).forget(id);
+    }
+}
+
+/// Closes the variables of a task that has ended with an error (5.4 on), as an act of the
+/// task: it may wait.
+#[cfg(any(feature = "lua54", feature = "lua55"))]
+unsafe fn close_variables(scheduler: *mut Scheduler, id: Waiter) {
+    // SAFETY: as `run_loop`; the thread has ended with an error, which it keeps, or which
+    // closing replaces.
+    unsafe {
+        let thread = (*scheduler).task(id).thread;
+        (*scheduler).current = Some(id);
+        BUDGET.set(SHARE);
+        #[cfg(feature = "lua54")]
+        lua::lua_resetthread(thread);
+        #[cfg(feature = "lua55")]
+        lua::lua_closethread(thread, std::ptr::null_mut());
+        (*scheduler).current = None;
+        BUDGET.set(NO_TASK);
+    }
+}
+
+#[cfg(not(any(feature = "lua54", feature = "lua55")))]
+unsafe fn close_variables(_: *mut Scheduler, _: Waiter) {}

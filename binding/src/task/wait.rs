@@ -1,0 +1,206 @@
+//! How a task waits: it leaves the entry that must wait, and comes back with results or an
+//! error.
+
+use std::ffi::c_int;
+
+use luasocket_engine::deadline::Limit;
+use luasocket_engine::timers::Waiter;
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use super::fibers::{self, FiberId};
+use super::job::Job;
+use super::run::fiber_for;
+use super::scheduler::{Next, RUNNING, Scheduler};
+use super::suspend;
+use crate::boundary::guard;
+
+/// The scheduler whose task is running on `l`, or on a coroutine of such a task.
+///
+/// # Safety
+///
+/// `l` is an entry's state.
+pub unsafe fn current(l: *mut lua_State) -> Option<*mut Scheduler> {
+    let scheduler = RUNNING.get();
+    if scheduler.is_null() {
+        return None;
+    }
+    // SAFETY: it is set only while the scheduler's loop runs.
+    unsafe {
+        let id = (*scheduler).current?;
+        let own = (*scheduler).task(id).thread == l
+            || (*scheduler).registry == lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
+        own.then_some(scheduler)
+    }
+}
+
+/// How an entry is left.
+#[derive(Clone, Copy)]
+pub enum Exit {
+    /// By yielding.
+    Yield,
+    /// Its frames stay where they are, and the loop goes on in this fiber.
+    Fiber(FiberId),
+}
+
+/// How the entry in `l` can be left to wait. Raises if its task may not wait.
+///
+/// # Safety
+///
+/// `l` is the state of an entry in a task of `scheduler`.
+pub unsafe fn way_out(l: *mut lua_State, scheduler: *mut Scheduler) -> Exit {
+    // SAFETY: as the contract says.
+    unsafe {
+        if (*scheduler).is_interrupted() {
+            raise(l);
+        }
+        exit(l, scheduler)
+    }
+}
+
+/// As [`way_out`], also for a task that may not wait.
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn exit(l: *mut lua_State, scheduler: *mut Scheduler) -> Exit {
+    // SAFETY: as the contract says.
+    unsafe {
+        let own = (*scheduler)
+            .current
+            .is_some_and(|id| (*scheduler).task(id).thread == l);
+        if own && suspend::can_yield(l) {
+            return Exit::Yield;
+        }
+        match fiber_for(l, scheduler) {
+            Ok(fiber) => Exit::Fiber(fiber),
+            Err(_) => {
+                lua::luaL_error(l, c"no memory for a stack".as_ptr());
+                unreachable!("luaL_error does not return")
+            }
+        }
+    }
+}
+
+/// Makes the running task wait for `job`, and ends the entry that asked for it. With `begun`,
+/// the last step of the job waits; otherwise it was not stepped yet.
+///
+/// # Safety
+///
+/// `l` is the state of an entry in a task of `scheduler`, as its last act; `exit` is its way
+/// out.
+pub unsafe fn park(
+    l: *mut lua_State,
+    scheduler: *mut Scheduler,
+    exit: Exit,
+    job: Job,
+    limit: Limit,
+    begun: bool,
+) -> c_int {
+    let mut job = Some(job);
+    // SAFETY: as the contract says; the closure uses no Lua.
+    unsafe {
+        leave(l, scheduler, exit, |scheduler, id| {
+            if let Some(job) = job.take() {
+                match begun {
+                    true => scheduler.park(id, job, limit),
+                    false => scheduler.queue(id, job, limit),
+                }
+            }
+        })
+    }
+}
+
+/// Lets others run, and ends the entry, without results.
+///
+/// # Safety
+///
+/// `l` is the state of an entry in a task of `scheduler`, as its last act.
+pub unsafe fn rest(l: *mut lua_State, scheduler: *mut Scheduler) -> c_int {
+    // SAFETY: as the contract says.
+    unsafe {
+        let exit = way_out(l, scheduler);
+        leave(l, scheduler, exit, Scheduler::rest)
+    }
+}
+
+/// Leaves the entry, after `arrange` has seen to it that the task goes on some time.
+unsafe fn leave(
+    l: *mut lua_State,
+    scheduler: *mut Scheduler,
+    exit: Exit,
+    mut arrange: impl FnMut(&mut Scheduler, Waiter),
+) -> c_int {
+    // SAFETY: as `park`'s contract. The scheduler is not borrowed while Lua or another fiber
+    // runs.
+    unsafe {
+        let Some(id) = (*scheduler).current else {
+            return 0;
+        };
+        guard(l, || arrange(&mut *scheduler, id));
+        match exit {
+            Exit::Yield => {
+                (*scheduler).leaving = true;
+                suspend::yield_(l)
+            }
+            Exit::Fiber(other) => {
+                (*scheduler).task(id).fiber = (*scheduler).fibers.current();
+                (*scheduler).current = None;
+                fibers::change(&raw mut (*scheduler).fibers, other);
+                go_on(l)
+            }
+        }
+    }
+}
+
+/// In the task, after a wait: pushes its results, or raises.
+///
+/// # Safety
+///
+/// `l` is the state of an entry that has waited.
+pub unsafe fn go_on(l: *mut lua_State) -> c_int {
+    // SAFETY: as the contract says; the job stays with the task until its results are
+    // pushed, so nothing is lost or leaks if that raises.
+    unsafe {
+        let scheduler = RUNNING.get();
+        let Some(id) = (*scheduler).current else {
+            return 0;
+        };
+        let next = &raw mut (*scheduler).task(id).next;
+        let pushed = match &mut *next {
+            Next::Values(_) | Next::Parked => 0,
+            Next::Results(job) => {
+                lua::luaL_checkstack(l, lua::LUA_MINSTACK, std::ptr::null());
+                job.push(l)
+            }
+            Next::Raise => {
+                *next = Next::Values(0);
+                raise(l)
+            }
+        };
+        *next = Next::Values(0);
+        pushed
+    }
+}
+
+/// In the task: raises the error that waits in its handle.
+///
+/// # Safety
+///
+/// `l` is the state of an entry, or of a hook, in a task.
+pub unsafe fn raise(l: *mut lua_State) -> ! {
+    // SAFETY: as the contract says.
+    unsafe {
+        let scheduler = RUNNING.get();
+        lua::luaL_checkstack(l, 4, std::ptr::null());
+        match (*scheduler).current {
+            Some(id) => {
+                lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
+                lua::lua_rawgeti(l, -1, lua::lua_Integer::from(id) + 1);
+                lua::lua_getfield(l, -1, c"raise".as_ptr());
+            }
+            None => lua::lua_pushnil(l),
+        }
+        lua::lua_error(l)
+    }
+}
