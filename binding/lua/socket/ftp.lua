@@ -456,13 +456,13 @@ end
 
 -- `socket.protect` is looked up at each call: schedulers replace it.
 local function public(fn)
-  local protect, protected_fn
+  local protect, protected
   return function(...)
-    if socket.protect ~= protect then
+    if protect ~= socket.protect then
+      protected = socket.protect(fn)
       protect = socket.protect
-      protected_fn = protect(fn)
     end
-    return protected_fn(...)
+    return protected(...)
   end
 end
 

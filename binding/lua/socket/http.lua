@@ -183,9 +183,9 @@ function M.request(reqt, content)
   if kind ~= "table" and kind ~= "string" then
     error("bad argument #1 to 'request' (string or table expected, got " .. kind .. ")", 2)
   end
-  if socket.protect ~= protect then
+  if protect ~= socket.protect then
+    protected = socket.protect(request)
     protect = socket.protect
-    protected = protect(request)
   end
   return protected(reqt, content)
 end

@@ -240,9 +240,9 @@ end
 local protect, protected
 
 function M.send(mailt)
-  if socket.protect ~= protect then
+  if protect ~= socket.protect then
+    protected = socket.protect(send)
     protect = socket.protect
-    protected = protect(send)
   end
   return protected(mailt)
 end
