@@ -105,4 +105,44 @@ end, 15)
 
 t.fix("mbox", function() page("mbox", {}) end)
 
+-- TLS: the folder of certificates by its name in the pages, and a server with them.
+local TLS_SERVER = [[
+local folder, speak = ...
+local socket, ssl = require "socket", require "ssl"
+local server = socket.bind("127.0.0.1", 0)
+print((select(2, server:getsockname())))
+local ctx = ssl.newcontext { mode = "server", protocol = "any", key = folder .. "/server.key",
+  certificate = folder .. "/server.pem" }
+while true do
+  local conn = ssl.wrap(server:accept(), ctx)
+  conn:settimeout(5)
+  if conn:dohandshake() then
+    local line = conn:receive()
+    if speak == "http" then
+      repeat line = conn:receive() until not line or line == ""
+      conn:send "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    elseif line then
+      conn:send(line .. "\n")
+    end
+  end
+  conn:close()
+end
+]]
+
+local function secure(name, speak)
+  local certificates = t.certificates()
+  local port = t.spawn(TLS_SERVER, certificates, speak):read():gsub("%.0$", "")
+  local list = blocks(name)
+  for _, block in ipairs(list) do
+    block.text = block.text:gsub("cert/", (certificates:gsub("%%", "%%%%")) .. "/")
+    run(name, block, { ["8443"] = tonumber(port) })
+  end
+end
+
+t.fix("ssl", function() secure("ssl", "echo") end, 15)
+
+t.fix("ssl.https", function() secure("ssl.https", "http") end, 15)
+
+t.fix("moving-from-luasec", function() secure("moving-from-luasec", "echo") end, 15)
+
 t.done()
