@@ -1,6 +1,8 @@
 //! `socket.http.core`: the heads of HTTP messages.
 
 use std::ffi::{CStr, c_int};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use luasocket_codec::http::{Fields, Flaw, Place, Status, first_line};
 use mlua_sys as lua;
@@ -63,6 +65,17 @@ unsafe extern "C-unwind" fn headers(l: *mut lua_State) -> c_int {
             Err(flaw) => fail(l, flaw),
         }
     }
+}
+
+/// `now()`: seconds of a clock that only goes forward.
+unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
+    static START: OnceLock<Instant> = OnceLock::new();
+    // SAFETY: called by Lua.
+    unsafe {
+        let now = guard(l, || START.get_or_init(Instant::now).elapsed());
+        lua::lua_pushnumber(l, now.as_secs_f64());
+    }
+    1
 }
 
 /// `place(url)`: scheme, host, port (or nil) and target of a plain URL; nothing for
@@ -141,6 +154,7 @@ unsafe fn fail(l: *mut lua_State, flaw: Flaw) -> c_int {
 
 const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"headers", headers),
+    (c"now", now),
     (c"place", place),
     (c"response", response),
 ];

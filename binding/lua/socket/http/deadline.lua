@@ -2,6 +2,7 @@
 --
 -- Private to `socket.http`.
 
+local now = require("socket.http.core").now
 local socket = require "socket"
 
 local rawget, setmetatable = rawget, setmetatable
@@ -9,11 +10,6 @@ local rawget, setmetatable = rawget, setmetatable
 local Timed = { __name = "http.timed" }
 local methods = {}
 local M = {}
-
--- The clock for instants: one that is never set, where there is such.
-local function now()
-  return (socket.monotime or socket.gettime)()
-end
 
 -- The instant `timeout` seconds from now, or that of `deadline` on the clock of `socket.gettime`, whichever is first.
 function M.instant(timeout, deadline)
