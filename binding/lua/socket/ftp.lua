@@ -47,6 +47,7 @@ end
 
 -- Control and data connections are protected from here on. `options` as in `socket.starttls`.
 function methods:starttls(options)
+  options = self.try(starttls.shared(options))
   ask(self, "234", "AUTH", "TLS")
   self.try(self.tp:starttls(self.host, options))
   ask(self, "2..", "PBSZ", "0")

@@ -16,11 +16,35 @@ local function parameters(options)
   return params
 end
 
+local function module()
+  local found, ssl = pcall(require, "ssl")
+  if found then return ssl end
+  return nil, "TLS needs the module 'ssl': " .. string.match(tostring(ssl), "[^\n]*")
+end
+
 -- Where nothing is said about `verify`, certificate and name are compared, whatever the program's default.
-local function handshake(ssl, sock, host, options, timeout)
+local function complete(options)
   local params = parameters(options)
   if params.verify == nil then params.verify, params.verify_host = "peer", params.verify_host ~= false end
-  local conn, err = ssl.wrap(sock, params)
+  return params
+end
+
+-- Options that stand for one context, so that further connections resume the session of the first: servers of FTP demand
+-- it, as the proof that it is the same client. Or nil and a message.
+function M.shared(options)
+  if type(options) == "function" or not options then return options end
+  local ssl, err = module()
+  if not ssl then return nil, err end
+  if not ssl.newcontext then return options end
+  local ctx
+  ctx, err = ssl.newcontext(complete(options))
+  if not ctx then return nil, err end
+  return { context = ctx }
+end
+
+local function handshake(ssl, sock, host, options, timeout)
+  local shared = type(options) == "table" and options.context
+  local conn, err = ssl.wrap(sock, shared or complete(options))
   if not conn then return nil, err end
   conn:sni(host)
   if ssl.plaintimeouts then ssl.plaintimeouts(conn) end
@@ -38,8 +62,8 @@ end
 function M.upgrade(sock, host, options, timeout)
   if sock.dirty and sock:dirty() then return nil, "unexpected data before TLS" end
   if type(options) == "function" then return options(sock, host, timeout) end
-  local found, ssl = pcall(require, "ssl")
-  if not found then return nil, "TLS needs the module 'ssl': " .. string.match(tostring(ssl), "[^\n]*") end
+  local ssl, err = module()
+  if not ssl then return nil, err end
   return handshake(ssl, sock, host, options, timeout)
 end
 

@@ -385,8 +385,25 @@ impl Session {
         {
             connection.send_close_notify();
             let _ = self.flush(fd);
+            self.discard(fd);
         }
         self.lower.finish(fd);
+    }
+
+    /// Throws away what has come, up to a bound. A descriptor that is closed with bytes
+    /// in it resets the connection, and the peer may lose what it has not read yet: after
+    /// an upload there are always some, the tickets that servers send of their own accord.
+    fn discard(&mut self, fd: Fd) {
+        let Some(mut block) = stock::take() else {
+            return;
+        };
+        for _ in 0..16 {
+            block.clear();
+            if !matches!(self.lower.recv(fd, &mut block), Ok(1..)) {
+                break;
+            }
+        }
+        stock::give(block);
     }
 
     // The handshake.
