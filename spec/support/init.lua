@@ -52,6 +52,7 @@ include "programs.lua"
 include "files.lua"
 include "peer.lua"
 include "namespace.lua"
+include "tasks.lua"
 include "certificates.lua"
 include "tls.lua"
 

@@ -170,7 +170,10 @@ end
 
 --- A new task that calls `f(...)` when the running one waits. An error in it that nobody
 -- is joining by then ends all tasks and is raised by `run`.
-function M.spawn(f, ...) return spawn(nil, f, ...) end
+function M.spawn(f, ...)
+  local task = spawn(nil, f, ...)
+  return task
+end
 
 --- Waits until the task has ended: `true` and the results of its function, `false` and its
 -- error, or `nil, "timeout"` after `timeout` seconds.
