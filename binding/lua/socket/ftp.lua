@@ -200,6 +200,7 @@ end
 -- Gives up a transfer: closing the connection in peace would make half a file look like a whole one.
 local function abort(f, err)
   if f.data.setoption then f.data:setoption("linger", { on = true, timeout = 0 }) end
+  if f.tls then starttls.abandon(f.data) end
   closedata(f)
   f.tp:command("ABOR")
   f.try(nil, err)
@@ -257,8 +258,9 @@ function methods:send(t)
   self.data = protected(self, self.data)
   local ok, err = ltn12.pump.all(t.source, counted(self, count), t.step or ltn12.pump.step)
   if not ok then abort(self, err) end
-  closedata(self)
+  if self.tls then starttls.finish(self.data) else closedata(self) end
   if code < 200 then self.try(self.tp:check("2..")) end
+  closedata(self)
   return count.bytes
 end
 

@@ -67,4 +67,22 @@ function M.upgrade(sock, host, options, timeout)
   return handshake(ssl, sock, host, options, timeout)
 end
 
+local function native(conn)
+  local found, all = pcall(require, "ssl.native")
+  return found and all.connection.is(conn) and all.connection or nil
+end
+
+-- Tells the peer that all was sent, while the connection stays open: what the peer sends of its own accord meanwhile, and
+-- nobody reads, would make a close look like a failure, and cost the end of what was sent.
+function M.finish(conn)
+  local tls = native(conn)
+  if tls then tls.finish(conn) end
+end
+
+-- Closing it will not look like a good end.
+function M.abandon(conn)
+  local tls = native(conn)
+  if tls then tls.abandon(conn) end
+end
+
 return M

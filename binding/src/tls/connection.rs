@@ -277,6 +277,35 @@ unsafe extern "C-unwind" fn sethost(l: *mut lua_State) -> c_int {
     0
 }
 
+/// `finish(connection)`: tells the peer that nothing more will be sent, by TLS and by TCP,
+/// while receiving goes on. Whether that could be done at once.
+unsafe extern "C-unwind" fn finish(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let stream = check(l, 1);
+        let told = guard(l, || {
+            let fd = (*stream).socket.fd();
+            let told = (*stream)
+                .session_mut()
+                .is_some_and(|session| session.finish_sending(fd));
+            told && sys::shutdown(fd, sys::SHUT_WR).is_ok()
+        });
+        lua::lua_pushboolean(l, told.into());
+    }
+    1
+}
+
+/// `abandon(connection)`: closing it will not look like a good end.
+unsafe extern "C-unwind" fn abandon(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        if let Some(session) = (*check(l, 1)).session_mut() {
+            session.abandon();
+        }
+    }
+    0
+}
+
 /// `settimeouts(connection)`: timeouts are to be told as `"timeout"`.
 unsafe extern "C-unwind" fn settimeouts(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
@@ -654,9 +683,11 @@ pub unsafe fn register(l: *mut lua_State) {
 }
 
 pub const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
+    (c"abandon", abandon),
     (c"answer", answer),
     (c"ask", ask),
     (c"create", create),
+    (c"finish", finish),
     (c"handshake", handshake),
     (c"hello", hello),
     (c"info", info),

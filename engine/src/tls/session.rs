@@ -378,6 +378,25 @@ impl Session {
         Ok(())
     }
 
+    /// Says that we will send no more, but goes on receiving; false if that cannot be said
+    /// without waiting.
+    pub fn finish_sending(&mut self, fd: Fd) -> bool {
+        let Stage::Open(connection) = &mut self.stage else {
+            return false;
+        };
+        if self.fault.is_some() {
+            return false;
+        }
+        connection.send_close_notify();
+        self.flush(fd).is_ok()
+    }
+
+    /// Lets the end be sudden: the peer is not to take it for a good one.
+    pub fn abandon(&mut self) {
+        self.fail("closed");
+        self.told = true;
+    }
+
     /// Says that we will send no more, as far as that can be done without waiting.
     pub fn finish(&mut self, fd: Fd) {
         if let Stage::Open(connection) = &mut self.stage
