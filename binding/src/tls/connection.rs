@@ -10,6 +10,7 @@ use luasocket_engine::sys;
 use luasocket_engine::tls::certificate::Certificate;
 use luasocket_engine::tls::handshake::Handshake;
 use luasocket_engine::tls::session::Shaken;
+use luasocket_engine::tls::verdict::Verdict;
 use luasocket_engine::tls::{Session, ciphers, verdict};
 use luasocket_engine::transport::Transport;
 use mlua_sys as lua;
@@ -492,16 +493,20 @@ fn own_chain(session: &Session) -> Vec<Certificate> {
 unsafe fn push_certificate(l: *mut lua_State, chain: ChainOf) -> c_int {
     // SAFETY: called by an entry; Lua owns the session.
     unsafe {
-        let Some(session) = open(l) else {
+        let stream = check(l, 1);
+        if open(l).is_none() {
             return 2;
-        };
+        }
         let number = lua::luaL_optinteger(l, 2, 1);
         if number < 1 {
             lua::lua_pushnil(l);
             stack::push_bytes(l, b"invalid certificate index");
             return 2;
         }
-        certificate::push(l, || chain(session).into_iter().nth(number as usize - 1));
+        certificate::push(l, || {
+            let session = (*stream).session()?;
+            chain(session).into_iter().nth(number as usize - 1)
+        });
     }
     1
 }
@@ -521,10 +526,11 @@ unsafe extern "C-unwind" fn getlocalchain(l: *mut lua_State) -> c_int {
 unsafe fn push_chain(l: *mut lua_State, chain: ChainOf) -> c_int {
     // SAFETY: called by an entry; Lua owns the session.
     unsafe {
-        let Some(session) = open(l) else {
+        let stream = check(l, 1);
+        if open(l).is_none() {
             return 2;
-        };
-        let chain = &*park(l, || chain(session));
+        }
+        let chain = &*park(l, || (*stream).session().map(chain).unwrap_or_default());
         lua::lua_createtable(l, chain.len() as c_int, 0);
         for (one, index) in chain.iter().zip(1..) {
             certificate::push(l, || Some(one.clone()));
@@ -539,37 +545,51 @@ unsafe fn push_chain(l: *mut lua_State, chain: ChainOf) -> c_int {
 unsafe extern "C-unwind" fn getpeerverification(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; what is pushed is static.
     unsafe {
-        let session = match (*check(l, 1)).session() {
-            Some(session) if session.is_open() => session,
-            session => {
-                let refusal = session.and_then(Session::refusal).unwrap_or("closed");
-                lua::lua_pushboolean(l, 0);
-                stack::push_bytes(l, refusal.as_bytes());
-                return 2;
+        let stream = check(l, 1);
+        let refusal = match (*stream).session() {
+            Some(session) if session.is_open() => None,
+            session => Some(session.and_then(Session::refusal).unwrap_or("closed")),
+        };
+        if let Some(words) = refusal {
+            lua::lua_pushboolean(l, 0);
+            stack::push_bytes(l, words.as_bytes());
+            return 2;
+        }
+        // The session is looked up when it is needed: making a place may run finalizers,
+        // and these may close it.
+        let judged = park(l, || (*stream).session().and_then(judge));
+        match &*judged {
+            None => {
+                lua::lua_pushboolean(l, 1);
+                1
             }
-        };
-        let judged = &*park(l, || {
-            let chain = session
-                .connection()
-                .and_then(|open| open.peer_certificates());
-            let name = session.server_name().filter(|_| session.is_client());
-            session
-                .common()
-                .judge(chain.unwrap_or_default(), name.as_ref(), verdict::now())
-        });
-        let Err(verdict) = judged else {
-            lua::lua_pushboolean(l, 1);
-            return 1;
-        };
-        lua::lua_pushboolean(l, 0);
-        if session.common().continued {
-            push_notes(l, &verdict.notes);
-        } else {
-            let note = verdict.notes.first().map_or("", |note| note.1);
-            stack::push_bytes(l, note.as_bytes());
+            Some((verdict, continued)) => {
+                lua::lua_pushboolean(l, 0);
+                if *continued {
+                    push_notes(l, &verdict.notes);
+                } else {
+                    let note = verdict.notes.first().map_or("", |note| note.1);
+                    stack::push_bytes(l, note.as_bytes());
+                }
+                2
+            }
         }
     }
-    2
+}
+
+/// What is wrong with the peer's certificate, and whether the handshake went on in spite
+/// of it; `None` if nothing is.
+fn judge(session: &Session) -> Option<(Verdict, bool)> {
+    let chain = session
+        .connection()
+        .and_then(|open| open.peer_certificates());
+    let name = session.server_name().filter(|_| session.is_client());
+    let judged = session
+        .common()
+        .judge(chain.unwrap_or_default(), name.as_ref(), verdict::now());
+    judged
+        .err()
+        .map(|verdict| (verdict, session.common().continued))
 }
 
 unsafe fn push_notes(l: *mut lua_State, notes: &[(usize, &str)]) {
@@ -602,10 +622,10 @@ unsafe extern "C-unwind" fn getfinished(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn exportkeyingmaterial(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the strings are its arguments.
     unsafe {
-        check(l, 1);
-        let Some(session) = open(l) else {
+        let stream = check(l, 1);
+        if open(l).is_none() {
             return 2;
-        };
+        }
         let label = stack::check_bytes(l, 2);
         let length = lua::luaL_checkinteger(l, 3);
         let context = stack::opt_bytes(l, 4);
@@ -619,10 +639,13 @@ unsafe extern "C-unwind" fn exportkeyingmaterial(l: *mut lua_State) -> c_int {
         let made = &*park(l, || {
             let output = vec![0u8; length as usize];
             let context = (!context.is_absent()).then(|| context.get());
-            session.connection_mut().and_then(|open| {
-                open.export_keying_material(output, label.get(), context)
-                    .ok()
-            })
+            (*stream)
+                .session_mut()
+                .and_then(Session::connection_mut)
+                .and_then(|open| {
+                    open.export_keying_material(output, label.get(), context)
+                        .ok()
+                })
         });
         match made {
             Some(bytes) => {
