@@ -114,6 +114,26 @@ impl Received {
     };
 }
 
+/// A result that lies in the buffer, and nothing to say about it.
+#[derive(Clone, Copy)]
+pub struct Found {
+    /// Its length.
+    pub len: usize,
+    /// As [`Received::skip`].
+    skip: usize,
+}
+
+impl From<Found> for Received {
+    #[inline]
+    fn from(Found { len, skip }: Found) -> Received {
+        Received {
+            len,
+            skip,
+            error: None,
+        }
+    }
+}
+
 /// What `send` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -148,6 +168,15 @@ impl Stream {
     pub fn receive_bounded(&mut self, pattern: Pattern, most: usize) -> Received {
         let limit = self.socket.limit();
         drive(&mut Receive::bounded(pattern, most), self, limit)
+    }
+
+    /// What `op` would find without any work: in the buffer, with nothing in the way.
+    #[inline]
+    pub fn at_hand(&self, op: &mut Receive) -> Option<Found> {
+        let free = self.socket.fd() != sys::INVALID
+            && self.connect.is_none()
+            && !self.socket.is_parked(Direction::Read);
+        if free { op.found(self) } else { None }
     }
 
     /// Takes away what [`Stream::receive`] found.
@@ -317,57 +346,67 @@ impl Receive {
     }
 
     /// The result, if what is in the buffer suffices.
-    #[inline(always)] // the way that most calls go
+    #[inline]
     #[allow(clippy::wrong_self_convention)] // it is no constructor
     fn from_buffer(&mut self, stream: &mut Stream) -> Option<Received> {
-        match self.pattern {
-            Pattern::Line | Pattern::RawLine => self.line(stream),
-            Pattern::Head => self.head(stream),
-            Pattern::Count(0) => Some(zero_bytes(stream)),
-            Pattern::Count(n) if stream.buffer.len() >= n => Some(Received {
-                len: n,
-                ..Received::EMPTY
-            }),
-            Pattern::Available if !stream.buffer.is_empty() => Some(Received {
-                len: stream.buffer.len().min(self.most),
-                ..Received::EMPTY
-            }),
+        match (self.found(stream), self.pattern) {
+            (Some(found), _) => Some(found.into()),
+            (None, Pattern::Line | Pattern::RawLine) => self.odd_line(stream),
+            (None, Pattern::Head) => self.head(stream),
+            (None, Pattern::Count(0)) => Some(zero_bytes(stream)),
             _ => None,
         }
     }
 
-    fn line(&mut self, stream: &mut Stream) -> Option<Received> {
-        let unread = stream.buffer.unread();
+    /// As `from_buffer`, where it comes to no more than two numbers: the way that most
+    /// calls go.
+    #[inline]
+    fn found(&mut self, stream: &Stream) -> Option<Found> {
+        let there = stream.buffer.len();
+        let whole = |len| Some(Found { len, skip: 0 });
+        match self.pattern {
+            Pattern::Line | Pattern::RawLine => self.line(stream.buffer.unread()),
+            Pattern::Count(n) if n > 0 && there >= n => whole(n),
+            Pattern::Available if there > 0 => whole(there.min(self.most)),
+            _ => None,
+        }
+    }
+
+    /// A line that is not too long, and without any CR but at its end.
+    #[inline]
+    fn line(&mut self, unread: &[u8]) -> Option<Found> {
         let Some(at) = memchr(b'\n', &unread[self.scanned..]) else {
             self.scanned = unread.len();
-            return (self.scanned > self.most).then_some(Received::TOO_LONG);
+            return None;
         };
         let end = self.scanned + at;
         if end > self.most {
-            return Some(Received::TOO_LONG);
+            return None;
         }
         if self.pattern == Pattern::RawLine {
-            return Some(Received {
+            return Some(Found {
                 len: end + 1,
-                ..Received::EMPTY
+                skip: 0,
             });
         }
-        Some(match memchr(b'\r', &unread[..end]) {
-            None => Received {
-                len: end,
-                skip: 1,
-                error: None,
-            },
-            Some(cr) if cr + 1 == end => Received {
-                len: cr,
-                skip: 2,
-                error: None,
-            },
-            Some(_) => Received {
-                len: stream.drop_returns(end),
-                skip: 1,
-                error: None,
-            },
+        match memchr(b'\r', &unread[..end]) {
+            None => Some(Found { len: end, skip: 1 }),
+            Some(cr) if cr + 1 == end => Some(Found { len: cr, skip: 2 }),
+            Some(_) => None,
+        }
+    }
+
+    /// A line that is not one for `line`, if there is one.
+    fn odd_line(&mut self, stream: &mut Stream) -> Option<Received> {
+        let unread = stream.buffer.unread();
+        let end = memchr(b'\n', &unread[self.scanned..]).map(|at| self.scanned + at);
+        if end.unwrap_or(self.scanned) > self.most {
+            return Some(Received::TOO_LONG);
+        }
+        end.map(|end| Received {
+            len: stream.drop_returns(end),
+            skip: 1,
+            error: None,
         })
     }
 
