@@ -15,6 +15,11 @@ function M.resident()
   return field("/proc/self/smaps_rollup", "Rss")
 end
 
+--- As `resident`, without pages of the program and its libraries.
+local function allocated()
+  return field("/proc/self/smaps_rollup", "Anonymous")
+end
+
 --- Most bytes that were ever resident since `reset_peak`.
 function M.peak()
   return field("/proc/self/status", "VmHWM")
@@ -27,15 +32,17 @@ function M.reset_peak()
   f:close()
 end
 
---- Bytes per element that stay with `count` calls of `create(i)`.
+--- Bytes per element that stay with `count` calls of `create(i)`, after a first one
+--- for what there is once only.
 function M.each(count, create)
   local kept = {}
-  for i = 1, count do kept[i] = false end
+  for i = 0, count do kept[i] = false end
+  kept[0] = create(0)
   collectgarbage()
-  local before = M.resident()
+  local before = allocated()
   for i = 1, count do kept[i] = create(i) end
   collectgarbage()
-  return (M.resident() - before) / count
+  return (allocated() - before) / count
 end
 
 return M
