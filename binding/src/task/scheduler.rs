@@ -1,6 +1,6 @@
 //! The tasks of a Lua state: what each of them does, and which is next.
 //!
-//! Nothing here calls Lua. [`run`](super::run) lets tasks run, [`wait`](super::wait) is how
+//! Nothing here calls Lua. [`run`](mod@super::run) lets tasks run, [`wait`](mod@super::wait) is how
 //! they stop.
 
 use std::cell::Cell;

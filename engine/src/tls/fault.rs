@@ -85,7 +85,7 @@ pub fn alert_words(alert: AlertDescription) -> &'static str {
 }
 
 /// Keeps a message for good. There are few: rustls' errors that reach this hold no
-/// bytes of the peer; should that change, [`MOST`] bounds what a peer can make us keep.
+/// bytes of the peer; should that change, `MOST` bounds what a peer can make us keep.
 fn intern(message: String) -> &'static str {
     const MOST: usize = 200;
     static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
