@@ -49,6 +49,8 @@ end)
 
 -- Players are made before memory runs out, one for each try.
 local function played(...)
+  -- LuaJIT 2.1 crashes when its own `string.sub` is refused memory inside of pcall, with no frame of ours on the stack.
+  if t.lua.jit then t.skip "LuaJIT's string functions do not survive it" end
   local answers = { ... }
   local create
   return function(fn)

@@ -67,7 +67,7 @@ local MAIL_SERVER = [[
     for line in function() return client:receive() end do
       if line == "DATA" then
         client:send("354 go\r\n")
-        repeat line = client:receive() until line == "." or not line
+        repeat local text = client:receive() until text == "." or not text
         client:send("250 ok\r\n")
       else
         client:send(line == "QUIT" and "221 bye\r\n" or "250 ok\r\n")

@@ -99,9 +99,9 @@ local MAIL_SERVER = [[
     if line == "DATA" then
       client:send("354 go\r\n")
       repeat
-        line = client:receive()
-        print(line)
-      until line == "."
+        local text = client:receive()
+        print(text)
+      until text == "."
       client:send("250 ok\r\n")
     else
       client:send(line == "QUIT" and "221 bye\r\n" or "250 ok\r\n")

@@ -193,8 +193,84 @@ fn add(text: &[u8], out: &mut Output) {
     }
 }
 
+/// The fields of a head, from the specification: by whole lines.
+#[cfg(any(test, feature = "fuzz"))]
+fn naive(head: &[u8]) -> Listed {
+    let mut list: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for line in head.split_inclusive(|&c| c == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if line.len() > MAX_LINE {
+            return (list, Some(Flaw::LineTooLong));
+        }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let (Some(last), true) = (list.last_mut(), line.first().copied().is_some_and(is_blank)) {
+            last.1.extend(without_returns(line));
+            continue;
+        }
+        if let Some(last) = list.last_mut() {
+            last.1.truncate(trimmed(&last.1));
+        }
+        if line.is_empty() {
+            return (list, None);
+        }
+        let Some(colon) = line.iter().position(|&c| c == b':') else {
+            return (list, Some(Flaw::Malformed));
+        };
+        if colon > 0 && is_blank(line[colon - 1]) {
+            return (list, Some(Flaw::Malformed));
+        }
+        if list.len() == MAX_FIELDS {
+            return (list, Some(Flaw::TooManyFields));
+        }
+        let name = without_returns(&line[..colon]).to_ascii_lowercase();
+        let start = line[colon + 1..]
+            .iter()
+            .take_while(|&&c| is_blank(c))
+            .count();
+        list.push((name, without_returns(&line[colon + 1 + start..])));
+    }
+    if let Some(last) = list.last_mut() {
+        last.1.truncate(trimmed(&last.1));
+    }
+    (list, None)
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+type Listed = (Vec<(Vec<u8>, Vec<u8>)>, Option<Flaw>);
+
+#[cfg(any(test, feature = "fuzz"))]
+fn without_returns(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|&c| c != b'\r').collect()
+}
+
+/// Takes a head apart in both ways; and the other readers must not panic.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn fuzz(data: &[u8]) {
+    let (mut name, mut value) = (Output::new(), Output::new());
+    let (mut list, mut fields) = (Vec::new(), Fields::from(0));
+    let flaw = loop {
+        match fields.next(data, &mut name, &mut value) {
+            Ok(true) => list.push((name.as_slice().to_vec(), value.as_slice().to_vec())),
+            Ok(false) => break None,
+            Err(flaw) => break Some(flaw),
+        }
+    };
+    let (wanted, flaw_wanted) = naive(data);
+    assert_eq!(flaw, flaw_wanted);
+    // A flaw in a continuation comes before the field that it continues is complete.
+    if flaw != Some(Flaw::LineTooLong) {
+        assert_eq!(list, wanted);
+    }
+    let _ = first_line(data).map(|(line, _)| Status::parse(line));
+    if let Some(place) = Place::parse(data) {
+        assert!(!place.host.is_empty() && place.target.starts_with(b"/"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The fields as text, `name=value` each, and the flaw that ended them.
@@ -297,6 +373,17 @@ mod tests {
             "HTTP/1.1 2x0",
         ] {
             assert_eq!(parse(line), None, "{line}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn agrees_with_its_naive_twin(data in "([ \t\ra:b]|\n|\r\n|: |\r\n\r\n){0,60}") {
+            fuzz(data.as_bytes());
+        }
+
+        #[test]
+        fn takes_anything(data: Vec<u8>) {
+            fuzz(&data);
         }
     }
 }
