@@ -124,9 +124,10 @@ where
             if let First::Done(output) = first {
                 return finish(l, subject, output, context);
             }
-            let exit = task::way_out(l, scheduler);
-            let job = Job::new(subject, op, direction, finish, context);
-            return task::park(l, scheduler, exit, job, limit, !rests);
+            if let Some(exit) = task::way_out(l, scheduler) {
+                let job = Job::new(subject, op, direction, finish, context);
+                return task::park(l, scheduler, exit, job, limit, !rests);
+            }
         }
         let output = guard(l, || {
             let socket = (*subject).socket();

@@ -152,8 +152,10 @@ unsafe extern "C-unwind" fn wait(l: *mut lua_State) -> c_int {
         if limit.is_now() {
             return job::push_signal(l, signal);
         }
-        let exit = wait::exit(l, scheduler);
-        park(l, scheduler, exit, Job::Signal(signal), limit, true)
+        match wait::exit(l, scheduler) {
+            Some(exit) => park(l, scheduler, exit, Job::Signal(signal), limit, true),
+            None => lua::luaL_error(l, c"cannot wait for another task here".as_ptr()),
+        }
     }
 }
 

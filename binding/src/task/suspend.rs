@@ -26,6 +26,16 @@ pub unsafe fn can_yield(l: *mut lua_State) -> bool {
     unsafe { version::can_yield(l) }
 }
 
+/// Whether an entry in `l` can stay on its native stack while others run.
+///
+/// # Safety
+///
+/// `l` is an entry's state.
+pub unsafe fn can_stay(l: *mut lua_State) -> bool {
+    // SAFETY: as the contract says.
+    unsafe { version::can_stay(l) }
+}
+
 /// Yields, as the last act of an entry; its results will be what the scheduler then has for
 /// the task.
 ///
@@ -78,7 +88,7 @@ mod version {
         unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
     }
 
-    pub use super::continued::{after_raise, prepare_raise};
+    pub use super::continued::{after_raise, can_stay, prepare_raise};
 }
 
 #[cfg(feature = "lua52")]
@@ -101,7 +111,7 @@ mod version {
         unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
     }
 
-    pub use super::continued::{after_raise, prepare_raise};
+    pub use super::continued::{after_raise, can_stay, prepare_raise};
 }
 
 #[cfg(any(feature = "lua51", feature = "luajit"))]
@@ -144,6 +154,42 @@ mod version {
         }
     }
 
+    #[cfg(feature = "lua51")]
+    pub unsafe fn can_stay(_: *mut lua_State) -> bool {
+        true
+    }
+
+    /// Not in a hook or a finalizer, which are a state of all threads, in which none can yield.
+    /// LuaJIT does not tell; but in that state no other hook is called.
+    #[cfg(feature = "luajit")]
+    pub unsafe fn can_stay(l: *mut lua_State) -> bool {
+        thread_local! {
+            static CALLED: Cell<bool> = const { Cell::new(false) };
+        }
+
+        unsafe extern "C-unwind" fn hook(_: *mut lua_State, _: *mut lua::lua_Debug) {
+            CALLED.set(true);
+        }
+
+        // SAFETY: as the caller's; uses 1 slot. The code is new each time, so it is never
+        // compiled, and compiled code calls no hooks.
+        unsafe {
+            if lua::luaL_loadbuffer(l, c"".as_ptr(), 0, c"=hook".as_ptr()) != lua::LUA_OK {
+                lua::lua_pop(l, 1);
+                return false;
+            }
+            let programs = Hook::of(l);
+            CALLED.set(false);
+            lua::lua_sethook(l, Some(hook), lua::LUA_MASKCOUNT, 1);
+            let ran = lua::lua_pcall(l, 0, 0, 0);
+            programs.set(l);
+            if ran != lua::LUA_OK {
+                lua::lua_pop(l, 1);
+            }
+        }
+        CALLED.get()
+    }
+
     /// Everything on the entry's stack goes along, because LuaJIT forgets what does not; it is
     /// ignored when the thread is resumed.
     pub unsafe fn yield_(l: *mut lua_State) -> c_int {
@@ -151,11 +197,27 @@ mod version {
         unsafe { lua::lua_yield(l, lua::lua_gettop(l)) }
     }
 
-    /// The hook of the program while there is one of ours.
+    /// A hook of the program's.
     #[derive(Clone, Copy)]
     struct Hook(Option<lua::lua_Hook>, c_int, c_int);
 
+    impl Hook {
+        unsafe fn of(l: *mut lua_State) -> Hook {
+            // SAFETY: as the caller's.
+            unsafe {
+                let (mask, count) = (lua::lua_gethookmask(l), lua::lua_gethookcount(l));
+                Hook(lua::lua_gethook(l), mask, count)
+            }
+        }
+
+        unsafe fn set(self, l: *mut lua_State) {
+            // SAFETY: as the caller's.
+            unsafe { lua::lua_sethook(l, self.0, self.1, self.2) };
+        }
+    }
+
     thread_local! {
+        /// While there is a hook of ours in its place.
         static PROGRAMS: Cell<Option<Hook>> = const { Cell::new(None) };
     }
 
@@ -169,19 +231,15 @@ mod version {
         }
         // SAFETY: as the contract says.
         unsafe {
-            PROGRAMS.set(Some(Hook(
-                lua::lua_gethook(l),
-                lua::lua_gethookmask(l),
-                lua::lua_gethookcount(l),
-            )));
+            PROGRAMS.set(Some(Hook::of(l)));
             lua::lua_sethook(l, Some(raise), lua::LUA_MASKCOUNT, 1);
         }
     }
 
     pub unsafe fn after_raise(l: *mut lua_State) {
-        if let Some(Hook(hook, mask, count)) = PROGRAMS.take() {
+        if let Some(hook) = PROGRAMS.take() {
             // SAFETY: as the contract says.
-            unsafe { lua::lua_sethook(l, hook, mask, count) };
+            unsafe { hook.set(l) };
         }
     }
 }
@@ -189,6 +247,10 @@ mod version {
 #[cfg(not(any(feature = "lua51", feature = "luajit")))]
 mod continued {
     use super::*;
+
+    pub unsafe fn can_stay(_: *mut lua_State) -> bool {
+        true
+    }
 
     pub unsafe fn prepare_raise(_: *mut lua_State) {}
 

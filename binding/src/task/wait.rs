@@ -43,12 +43,12 @@ pub enum Exit {
     Fiber(FiberId),
 }
 
-/// How the entry in `l` can be left to wait. Raises if its task may not wait.
+/// How the entry in `l` can be left to wait, if it can. Raises if its task may not wait.
 ///
 /// # Safety
 ///
 /// `l` is the state of an entry in a task of `scheduler`.
-pub unsafe fn way_out(l: *mut lua_State, scheduler: *mut Scheduler) -> Exit {
+pub unsafe fn way_out(l: *mut lua_State, scheduler: *mut Scheduler) -> Option<Exit> {
     // SAFETY: as the contract says.
     unsafe {
         if (*scheduler).is_interrupted() {
@@ -63,17 +63,20 @@ pub unsafe fn way_out(l: *mut lua_State, scheduler: *mut Scheduler) -> Exit {
 /// # Safety
 ///
 /// As there.
-pub unsafe fn exit(l: *mut lua_State, scheduler: *mut Scheduler) -> Exit {
+pub unsafe fn exit(l: *mut lua_State, scheduler: *mut Scheduler) -> Option<Exit> {
     // SAFETY: as the contract says.
     unsafe {
         let own = (*scheduler)
             .current
             .is_some_and(|id| (*scheduler).task(id).thread == l);
         if own && suspend::can_yield(l) {
-            return Exit::Yield;
+            return Some(Exit::Yield);
+        }
+        if !suspend::can_stay(l) {
+            return None;
         }
         match fiber_for(l, scheduler) {
-            Ok(fiber) => Exit::Fiber(fiber),
+            Ok(fiber) => Some(Exit::Fiber(fiber)),
             Err(_) => {
                 lua::luaL_error(l, c"no memory for a stack".as_ptr());
                 unreachable!("luaL_error does not return")
@@ -119,8 +122,10 @@ pub unsafe fn park(
 pub unsafe fn rest(l: *mut lua_State, scheduler: *mut Scheduler) -> c_int {
     // SAFETY: as the contract says.
     unsafe {
-        let exit = way_out(l, scheduler);
-        leave(l, scheduler, exit, Scheduler::rest)
+        match way_out(l, scheduler) {
+            Some(exit) => leave(l, scheduler, exit, Scheduler::rest),
+            None => 0,
+        }
     }
 }
 
