@@ -374,6 +374,58 @@ t.in_task("an error is caught by the nearest pcall, and by no other", function()
   end
 end)
 
+-- On LuaJIT such loops are compiled, and what they call returns to compiled code.
+t.in_task("a loop that has run many times is ended like others", function()
+  local client, accepted = t.pair()
+  local n, seen = 0, nil
+  local loops = {
+    function() while true do task.sleep(0) end end,
+    function() while true do n = n + 1 socket.sleep(0) end end,
+    function() while true do task.yield() n = n + 1 end end,
+    function() while true do seen = accepted:send("x") seen = client:receive(1) end end,
+    function() for i = 1, 1e9 do task.sleep(0) n = n + i end end,
+    function()
+      client:settimeout(0)
+      while true do client:receive(1) end
+    end,
+    function()
+      client:settimeout(0)
+      while true do
+        local data, err = client:receive(1)
+        if err == "timeout" then n = n + 1 end
+        seen = data or seen
+      end
+    end,
+  }
+  for i, loop in ipairs(loops) do
+    for _ = 1, 3 do
+      local handle = task.spawn(loop)
+      for _ = 1, 500 do task.yield() end
+      handle:cancel()
+      t.equal((handle:join()), false, i)
+      t.equal(handle:status(), "cancelled", i)
+      t.returns({ n = 2, nil, "timeout" }, task.timeout(0.003, loop))
+    end
+  end
+  t.ok(seen)
+end)
+
+t.in_task("a loop that ends when it is cancelled runs on in nothing else", function()
+  local after = 0
+  local handle = task.spawn(function()
+    while true do
+      task.sleep(0.0001)
+      after = after + 1
+    end
+  end)
+  task.sleep(0.1)
+  local before = after
+  t.waiting(handle)
+  handle:cancel()
+  handle:join()
+  t.between(after - before, 0, 1)
+end)
+
 t.in_task("a hook of the program outlives a cancellation", function()
   local count, calls = t.counter()
   local handle = task.spawn(function()

@@ -124,7 +124,11 @@ where
             if let First::Done(output) = first {
                 return finish(l, subject, output, context);
             }
-            if let Some(exit) = task::way_out(l, scheduler) {
+            let exit = task::way_out(l, scheduler);
+            if task::is_interrupted(scheduler) {
+                return task::refuse(l, scheduler, exit);
+            }
+            if let Some(exit) = exit {
                 let job = Job::new(subject, op, direction, finish, context);
                 return task::park(l, scheduler, exit, job, limit, !rests);
             }

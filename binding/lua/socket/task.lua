@@ -4,7 +4,7 @@ local primitives, except = ...
 
 local error, getmetatable, pairs, pcall, rawequal = error, getmetatable, pairs, pcall, rawequal
 local rawget, select, setmetatable = rawget, select, setmetatable
-local tostring, type, xpcall = tostring, type, xpcall
+local tonumber, tostring, type, xpcall = tonumber, tostring, type, xpcall
 local concat, stderr, traceback = table.concat, io.stderr, debug.traceback
 local pack = table.pack or function(...) return { n = select("#", ...), ... } end
 local unpack = table.unpack or unpack
@@ -74,13 +74,25 @@ local function leave(task, scope)
   if task.interrupted then update(task) end
 end
 
--- Calls a function; where an error comes from is noted, because its traceback ends at a scope.
+-- Where an error comes from is noted where a scope ends it: beyond, its traceback would be that
+-- of the scope.
+local function is_passed_on(task, err)
+  local passes = task.passes and rawequal(task.origin.err, err)
+  task.passes = nil
+  return passes
+end
+
 local function note(err)
   local task = current()
-  if task and not is_token(err) then
-    task.origin = { err = err, name = task.name, traceback = traceback("stack traceback:", 2):sub(18) }
+  if task and not is_token(err) and not is_passed_on(task, err) then
+    task.origin = { err = err, name = task.name, traceback = traceback("", 2):sub(2) }
   end
   return err
+end
+
+local function pass_on(task, err)
+  task.passes = task.origin ~= nil
+  error(err, 0)
 end
 
 local guarded = function(f, ...) return xpcall(f, note, ...) end
@@ -134,7 +146,7 @@ function primitives.ended(task, ok, ...)
   task.results = pack(ok, ...)
   local err = ...
   task.state = ok and "done" or rawequal(err, cancelled) and "cancelled" or "failed"
-  if task.state == "failed" and not (task.origin and rawequal(task.origin.err, err)) then
+  if task.state == "failed" and not is_passed_on(task, err) then
     task.origin = { err = err, name = task.name, traceback = select(2, ...) }
   end
   task.thread, task.raise, task.scope, task.finalizers = nil, nil, nil, nil
@@ -181,6 +193,7 @@ function Task:join(timeout)
   if not self.results then
     local task = needs_task("join")
     if task == self then error("a task cannot join itself", 2) end
+    if timeout and timeout <= 0 then return nil, "timeout" end
     self.joiners = self.joiners or line()
     local record, err = stand_in(self.joiners, task, timeout, {})
     if not record then return nil, err end
@@ -304,13 +317,16 @@ local function within(task, scope, former, raise, ok, ...)
   leave(task, scope)
   if ok then return ... end
   if rawequal((...), scope) then return nil, "timeout" end
-  error((...), 0)
+  pass_on(task, (...))
 end
 
 --- Calls `f(...)` and returns its results; or `nil, "timeout"` if it is not over after
 -- `seconds`: whatever it waits for then, ends. Of nested ones the nearest counts.
 function M.timeout(seconds, f, ...)
   local task = needs_task("timeout")
+  if not tonumber(seconds) then
+    error("bad argument #1 to 'timeout' (number expected, got " .. type(seconds) .. ")", 2)
+  end
   local at = now() + seconds
   local former = task.deadline
   if former and former <= at then return f(...) end
@@ -385,7 +401,7 @@ local function leave_group(group, ok, ...)
   end
   group.left = true
   leave(parent, group.scope)
-  if group.failed then error(group.error, 0) end
+  if group.failed then pass_on(parent, group.error) end
   return ...
 end
 
@@ -440,7 +456,7 @@ function Channel:send(value, timeout)
     put(self, value)
     return true
   end
-  if timeout == 0 then return nil, "timeout" end
+  if timeout and timeout <= 0 then return nil, "timeout" end
   local record, err = stand_in(self.senders, needs_task("send"), timeout, { value = value })
   if not record then return nil, err end
   if record.closed then return nil, "closed" end
@@ -459,7 +475,7 @@ function Channel:receive(timeout)
   local sender = take(self.senders)
   if sender then return sender.value end
   if self.closed then return nil, "closed" end
-  if timeout == 0 then return nil, "timeout" end
+  if timeout and timeout <= 0 then return nil, "timeout" end
   local record, err = stand_in(self.receivers, needs_task("receive"), timeout, {})
   if not record then return nil, err end
   if record.closed then return nil, "closed" end
@@ -501,7 +517,7 @@ function Semaphore:acquire(timeout)
     self.free = self.free - 1
     return true
   end
-  if timeout == 0 then return nil, "timeout" end
+  if timeout and timeout <= 0 then return nil, "timeout" end
   local record, err = stand_in(self.waiting, needs_task("acquire"), timeout, {})
   if not record then return nil, err end
   return true
@@ -516,7 +532,7 @@ end
 local function release(semaphore, ok, ...)
   semaphore:release()
   if ok then return ... end
-  error((...), 0)
+  pass_on(current() or {}, (...))
 end
 
 --- Calls `f(...)` while holding a place, whatever happens.
@@ -547,7 +563,7 @@ end
 --- Waits until it is set: `true`, or `nil, "timeout"`.
 function Event:wait(timeout)
   if self.is_set then return true end
-  if timeout == 0 then return nil, "timeout" end
+  if timeout and timeout <= 0 then return nil, "timeout" end
   local record, err = stand_in(self.waiting, needs_task("wait"), timeout, {})
   if not record then return nil, err end
   return true

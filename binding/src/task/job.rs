@@ -31,6 +31,8 @@ pub enum Signal {
     Shielded,
     /// It was woken.
     Woken,
+    /// It has only let others run.
+    Rested,
     /// It was interrupted.
     Interrupted,
 }
@@ -85,18 +87,15 @@ impl Job {
 }
 
 /// Pushes what came of waiting: `true`, or `nil` and `"timeout"` or `"interrupted"`.
-///
-/// # Safety
-///
-/// `l` is in protected mode. Uses 2 slots.
-pub unsafe fn push_signal(l: *mut lua_State, signal: Signal) -> c_int {
-    // SAFETY: as the contract says.
+unsafe fn push_signal(l: *mut lua_State, signal: Signal) -> c_int {
+    // SAFETY: as the caller's.
     unsafe {
         match signal {
             Signal::Woken => {
                 lua::lua_pushboolean(l, 1);
                 1
             }
+            Signal::Rested => 0,
             Signal::Waiting | Signal::Shielded => stack::fail(l, Error::Timeout),
             Signal::Interrupted => {
                 lua::lua_pushnil(l);

@@ -35,7 +35,7 @@ pub use job::Job;
 use job::Signal;
 use scheduler::Scheduler;
 pub use scheduler::budget_is_spent;
-pub use wait::{current, park, way_out};
+pub use wait::{current, is_interrupted, park, refuse, way_out};
 
 lua_module!(
     /// What tasks are to each other.
@@ -146,15 +146,15 @@ unsafe extern "C-unwind" fn wait(l: *mut lua_State) -> c_int {
         let Some(scheduler) = current(l) else {
             return lua::luaL_error(l, c"not in a task".as_ptr());
         };
-        if signal == Signal::Waiting && (*scheduler).is_interrupted() {
-            return job::push_signal(l, Signal::Interrupted);
-        }
-        if limit.is_now() {
-            return job::push_signal(l, signal);
-        }
-        match wait::exit(l, scheduler) {
-            Some(exit) => park(l, scheduler, exit, Job::Signal(signal), limit, true),
-            None => lua::luaL_error(l, c"cannot wait for another task here".as_ptr()),
+        let Some(exit) = way_out(l, scheduler) else {
+            return lua::luaL_error(l, c"cannot wait for another task here".as_ptr());
+        };
+        if signal == Signal::Waiting && is_interrupted(scheduler) {
+            wait::rest(l, scheduler, exit, Signal::Interrupted)
+        } else if limit.is_now() {
+            wait::rest(l, scheduler, exit, signal)
+        } else {
+            park(l, scheduler, exit, Job::Signal(signal), limit, true)
         }
     }
 }
@@ -163,9 +163,13 @@ unsafe extern "C-unwind" fn wait(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn yield_(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        match current(l) {
+        let Some(scheduler) = current(l) else {
+            return 0;
+        };
+        match way_out(l, scheduler) {
+            exit if is_interrupted(scheduler) => refuse(l, scheduler, exit),
+            Some(exit) => wait::rest(l, scheduler, exit, Signal::Rested),
             None => 0,
-            Some(scheduler) => wait::rest(l, scheduler),
         }
     }
 }

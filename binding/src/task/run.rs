@@ -221,7 +221,7 @@ unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
         if !std::mem::replace(&mut (*scheduler).leaving, false) {
             // A yield of the program's own, which lets others run.
             lua::lua_pop(thread, results);
-            (*scheduler).rest(id);
+            (*scheduler).rest(id, Next::Values(0));
         }
     }
 }
@@ -248,7 +248,7 @@ unsafe fn prepare(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) -> (
             }
             Next::Raise => {
                 *next = Next::Values(0);
-                suspend::prepare_raise((*task).thread);
+                suspend::prepare_raise(l, (*task).thread);
                 (0, true)
             }
         }

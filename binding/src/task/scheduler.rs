@@ -325,9 +325,9 @@ impl Scheduler {
         }
     }
 
-    /// Lets a task go on without any results, after others.
-    pub(super) fn rest(&mut self, id: Waiter) {
-        self.task(id).next = Next::Values(0);
+    /// Lets others run before a task goes on.
+    pub(super) fn rest(&mut self, id: Waiter, next: Next) {
+        self.task(id).next = next;
         self.ready.push_back(id);
     }
 

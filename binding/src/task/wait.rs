@@ -9,7 +9,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
-use super::job::Job;
+use super::job::{Job, Signal};
 use super::run::fiber_for;
 use super::scheduler::{Next, RUNNING, Scheduler};
 use super::suspend;
@@ -43,27 +43,12 @@ pub enum Exit {
     Fiber(FiberId),
 }
 
-/// How the entry in `l` can be left to wait, if it can. Raises if its task may not wait.
+/// How the entry in `l` can be left to wait, if it can.
 ///
 /// # Safety
 ///
 /// `l` is the state of an entry in a task of `scheduler`.
 pub unsafe fn way_out(l: *mut lua_State, scheduler: *mut Scheduler) -> Option<Exit> {
-    // SAFETY: as the contract says.
-    unsafe {
-        if (*scheduler).is_interrupted() {
-            raise(l);
-        }
-        exit(l, scheduler)
-    }
-}
-
-/// As [`way_out`], also for a task that may not wait.
-///
-/// # Safety
-///
-/// As there.
-pub unsafe fn exit(l: *mut lua_State, scheduler: *mut Scheduler) -> Option<Exit> {
     // SAFETY: as the contract says.
     unsafe {
         let own = (*scheduler)
@@ -82,6 +67,54 @@ pub unsafe fn exit(l: *mut lua_State, scheduler: *mut Scheduler) -> Option<Exit>
                 unreachable!("luaL_error does not return")
             }
         }
+    }
+}
+
+/// Whether the running task of `scheduler` may not wait.
+///
+/// # Safety
+///
+/// `scheduler` is valid.
+pub unsafe fn is_interrupted(scheduler: *mut Scheduler) -> bool {
+    // SAFETY: as the contract says.
+    unsafe { (*scheduler).is_interrupted() }
+}
+
+/// Raises in a task that may not wait, and ends the entry. Others run before that, so that one
+/// that tries again and again does not keep them from it.
+///
+/// # Safety
+///
+/// `l` is the state of an entry in a task of `scheduler`, as its last act; `exit` is its way
+/// out.
+pub unsafe fn refuse(l: *mut lua_State, scheduler: *mut Scheduler, exit: Option<Exit>) -> c_int {
+    // SAFETY: as the contract says.
+    unsafe {
+        match exit {
+            Some(exit) => leave(l, scheduler, exit, |scheduler, id| {
+                scheduler.rest(id, Next::Raise);
+            }),
+            None => raise(l),
+        }
+    }
+}
+
+/// Lets others run, and ends the entry with the results of `signal`.
+///
+/// # Safety
+///
+/// As [`refuse`].
+pub unsafe fn rest(
+    l: *mut lua_State,
+    scheduler: *mut Scheduler,
+    exit: Exit,
+    signal: Signal,
+) -> c_int {
+    // SAFETY: as the contract says.
+    unsafe {
+        leave(l, scheduler, exit, |scheduler, id| {
+            scheduler.rest(id, Next::Results(Job::Signal(signal)));
+        })
     }
 }
 
@@ -111,21 +144,6 @@ pub unsafe fn park(
                 }
             }
         })
-    }
-}
-
-/// Lets others run, and ends the entry, without results.
-///
-/// # Safety
-///
-/// `l` is the state of an entry in a task of `scheduler`, as its last act.
-pub unsafe fn rest(l: *mut lua_State, scheduler: *mut Scheduler) -> c_int {
-    // SAFETY: as the contract says.
-    unsafe {
-        match way_out(l, scheduler) {
-            Some(exit) => leave(l, scheduler, exit, Scheduler::rest),
-            None => 0,
-        }
     }
 }
 

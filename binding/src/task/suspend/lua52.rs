@@ -1,0 +1,48 @@
+//! Lua 5.2.
+
+use std::ffi::c_int;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+pub use super::structure::can_yield;
+
+/// See [`super`].
+pub const CONTINUES: bool = true;
+
+/// See [`super`].
+///
+/// # Safety
+///
+/// `l` is an entry's state, and can yield.
+pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+    unsafe extern "C-unwind" fn go_on(l: *mut lua_State) -> c_int {
+        // SAFETY: called by Lua in a task that the scheduler resumed.
+        unsafe { crate::task::wait::go_on(l) }
+    }
+    // SAFETY: as the contract says.
+    unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
+}
+
+/// It always can.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn can_stay(_: *mut lua_State) -> bool {
+    true
+}
+
+/// Nothing: the continuation raises.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn prepare_raise(_: *mut lua_State, _: *mut lua_State) {}
+
+/// Nothing.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn after_raise(_: *mut lua_State) {}

@@ -1,0 +1,32 @@
+//! Leaving an entry by yielding, and coming back with results or an error: what differs
+//! between Lua versions, one file each.
+//!
+//! A version has:
+//!
+//! * `CONTINUES`: whether the entry itself goes on after the yield, by
+//!   [`go_on`](super::wait::go_on). From 5.2 on, the continuation of the yield does so. PUC
+//!   Lua 5.1 and LuaJIT have none: the loop pushes the results, and an error is raised by a
+//!   hook at the first instruction that the task executes.
+//! * `can_yield(l)`: whether the entry in `l` can be left by yielding.
+//! * `can_stay(l)`: whether it can stay on its native stack while others run.
+//! * `yield_(l)`: yields, as the last act of the entry; its results will be what the scheduler
+//!   then has for the task.
+//! * `prepare_raise(l, thread)`, where nothing continues: makes the suspended `thread` raise the
+//!   error of its task as soon as it is resumed. `l` is what resumes it; may raise there.
+//! * `after_raise(thread)`: takes back what is left of that.
+
+#[cfg_attr(feature = "lua51", path = "lua51.rs")]
+#[cfg_attr(feature = "lua52", path = "lua52.rs")]
+#[cfg_attr(
+    any(feature = "lua53", feature = "lua54", feature = "lua55"),
+    path = "lua53.rs"
+)]
+#[cfg_attr(feature = "luajit", path = "luajit.rs")]
+mod version;
+
+#[cfg(any(feature = "lua51", feature = "luajit"))]
+mod hook;
+#[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
+mod structure;
+
+pub use version::{CONTINUES, after_raise, can_stay, can_yield, prepare_raise, yield_};
