@@ -87,7 +87,7 @@ fn summary(table: &str) -> BTreeMap<String, f64> {
 fn samples(workload: &Workload) -> (u64, u64) {
     match workload.count {
         1 => (1, 2),
-        count if workload.serves => (count / 20, count / 4),
+        count if workload.serves => (count / 6, count),
         count => {
             let few = (count / 200).clamp(100, 2000);
             (few, 3 * few)
