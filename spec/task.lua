@@ -533,4 +533,28 @@ t.test("a finalizer of the collector may spawn", function()
   t.between(ran, 190, 200)
 end)
 
+t.test("loading it opens no descriptor", function()
+  local output, status = t.run [[
+    local function lowest()
+      local other = require "socket".tcp4()
+      local fd = other:getfd()
+      other:close()
+      return fd
+    end
+    local before = lowest()
+    local task = require "socket.task"
+    print(before >= 0 and lowest() == before, task.getfd() == before)
+  ]]
+  t.equal(status, 0)
+  t.match(output, "true\ttrue")
+end)
+
+t.in_task("closing wakes who has begun to wait in the same turn", function()
+  local a = t.closing(assert(socket.bind("127.0.0.1", 0)))
+  local waiter = task.spawn(function() return a:accept() end)
+  task.yield()
+  a:close()
+  t.returns({ true, nil, "closed" }, waiter:join(5))
+end)
+
 t.done()

@@ -230,8 +230,7 @@ pub unsafe extern "C-unwind" fn send<K: StreamKind>(l: *mut lua_State) -> c_int 
     unsafe {
         let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
         let data = stack::check_bytes(l, 2);
-        let first = normalise(lua::luaL_optnumber(l, 3, 1.0), data.len()).max(1);
-        let last = normalise(lua::luaL_optnumber(l, 4, -1.0), data.len()).min(data.len() as i64);
+        let (first, last) = check_range(l, data.len());
         let skipped = first - 1;
         let context = Skipped {
             skipped,
@@ -260,6 +259,25 @@ pub unsafe extern "C-unwind" fn send<K: StreamKind>(l: *mut lua_State) -> c_int 
                 finish: push_sent,
                 context,
             },
+        )
+    }
+}
+
+/// The first and the last byte of `send`'s arguments: of `len`, all if there are none.
+#[inline]
+unsafe fn check_range(l: *mut lua_State, len: usize) -> (i64, i64) {
+    // SAFETY: called by an entry.
+    unsafe {
+        if lua::lua_gettop(l) <= 2 {
+            return (1, len as i64);
+        }
+        let (first, last) = (
+            lua::luaL_optnumber(l, 3, 1.0),
+            lua::luaL_optnumber(l, 4, -1.0),
+        );
+        (
+            normalise(first, len).max(1),
+            normalise(last, len).min(len as i64),
         )
     }
 }

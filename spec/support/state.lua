@@ -57,7 +57,14 @@ local function now()
   return type(core) == "table" and core.gettime or os.time
 end
 
+-- The loop of tasks opens a descriptor when it is first needed, and keeps it.
+local function open_loop()
+  local task = package.loaded["socket.task"]
+  if task then task.getfd() end
+end
+
 function M.record()
+  open_loop()
   collectgarbage()
   collectgarbage()
   local clock = now()

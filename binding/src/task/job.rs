@@ -5,8 +5,8 @@ use std::ffi::c_int;
 use luasocket_engine::error::Error;
 use luasocket_engine::event_loop::{Known, Parked};
 use luasocket_engine::operation::{Direction, Interest, Operation, Step};
-use luasocket_engine::socket::Socket;
 use luasocket_engine::sys::Fd;
+use luasocket_engine::sys::cache::prefetch;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
@@ -122,19 +122,14 @@ impl Parked for Job {
     }
 
     fn watched(&mut self) {
-        if let Job::Operation(kept) = self
-            && let Some(socket) = kept.socket()
-        {
-            socket.edge.watched = true;
+        if let Job::Operation(kept) = self {
+            kept.watched();
         }
     }
 
     fn edge(&mut self, hangup: bool) {
-        if let Job::Operation(kept) = self
-            && let Some(socket) = kept.socket()
-        {
-            socket.edge.drained = false;
-            socket.edge.hangup |= hangup;
+        if let Job::Operation(kept) = self {
+            kept.edge(hangup);
         }
     }
 
@@ -149,6 +144,16 @@ impl Parked for Job {
             kept.closing(fd);
         }
     }
+
+    #[inline]
+    fn prefetch(&self, depth: usize) {
+        const MOST: usize = 192;
+        match self {
+            Job::Operation(kept) if depth > 0 => kept.prefetch(),
+            Job::Operation(kept) => prefetch((&raw const **kept).cast::<[u8; MOST]>()),
+            Job::Signal(_) => {}
+        }
+    }
 }
 
 /// An operation of any type.
@@ -157,12 +162,16 @@ pub trait Typed {
     fn step(&mut self) -> bool;
     /// See [`Parked::interest`].
     fn interest(&mut self) -> (Interest<'_>, Known);
-    /// The socket of what it works on.
-    fn socket(&mut self) -> Option<&mut Socket>;
+    /// See [`Parked::watched`].
+    fn watched(&mut self);
+    /// See [`Parked::edge`].
+    fn edge(&mut self, hangup: bool);
     /// See [`Parked::give_up`].
     fn give_up(&mut self, why: Error);
     /// See [`Parked::closing`].
     fn closing(&mut self, fd: Fd);
+    /// Has what it works on come from memory.
+    fn prefetch(&self);
     /// See [`Job::occupy`].
     fn occupy(&mut self, occupied: bool);
     /// See [`Job::push`].
@@ -221,9 +230,19 @@ where
         (interest, known)
     }
 
-    fn socket(&mut self) -> Option<&mut Socket> {
+    fn watched(&mut self) {
         // SAFETY: as in `step`.
-        unsafe { (*self.subject).socket() }
+        if let Some(socket) = unsafe { (*self.subject).socket() } {
+            socket.edge.watched = true;
+        }
+    }
+
+    fn edge(&mut self, hangup: bool) {
+        // SAFETY: as in `step`.
+        if let Some(socket) = unsafe { (*self.subject).socket() } {
+            socket.edge.drained = false;
+            socket.edge.hangup |= hangup;
+        }
     }
 
     fn give_up(&mut self, why: Error) {
@@ -234,6 +253,10 @@ where
     fn closing(&mut self, fd: Fd) {
         // SAFETY: as in `step`.
         unsafe { (*self.subject).closing(fd) };
+    }
+
+    fn prefetch(&self) {
+        prefetch(self.subject.cast_const());
     }
 
     fn occupy(&mut self, occupied: bool) {

@@ -391,7 +391,16 @@ unsafe extern "C-unwind" fn patience(l: *mut lua_State) -> c_int {
 /// `getfd()`: the descriptor of the event loop.
 unsafe extern "C-unwind" fn getfd(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
-    unsafe { lua::lua_pushinteger(l, (*scheduler(l)).fd().into()) };
+    unsafe {
+        let scheduler = scheduler(l);
+        match guard(l, || (*scheduler).fd()) {
+            Ok(fd) => lua::lua_pushinteger(l, fd.into()),
+            Err(error) => {
+                stack::push_error(l, error);
+                lua::lua_error(l);
+            }
+        }
+    }
     1
 }
 
@@ -532,15 +541,9 @@ pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
         lua::lua_createtable(l, 0, 0);
         let handles = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
         let registry: *const c_void = lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
-        let mut failed = None;
-        guard(l, || match Scheduler::new(registry, handles, ended) {
-            Ok(scheduler) => (*place).body = Some(scheduler),
-            Err(error) => failed = Some(error),
+        guard(l, || {
+            (*place).body = Some(Scheduler::new(registry, handles, ended))
         });
-        if let Some(error) = failed {
-            stack::push_error(l, error);
-            lua::lua_error(l);
-        }
     }
     1
 }

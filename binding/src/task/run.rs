@@ -9,7 +9,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
-use super::scheduler::{BUDGET, NO_TASK, Next, Order, RUNNING, Scheduler};
+use super::scheduler::{NO_TASK, Next, Order, RUNNING, Scheduler};
 use super::suspend;
 use crate::boundary::guard;
 use crate::stack;
@@ -59,14 +59,13 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
         let Ok(fiber) = fiber_for(l, scheduler) else {
             return Err(Error::NoMemory);
         };
-        let outer = (RUNNING.replace(scheduler), BUDGET.replace(NO_TASK));
+        let outer = RUNNING.replace(scheduler);
         (*scheduler).order = order;
         (*scheduler).outcome = Ok(());
         (*scheduler).runs = true;
         fibers::enter(&raw mut (*scheduler).fibers, fiber);
         (*scheduler).runs = false;
-        RUNNING.set(outer.0);
-        BUDGET.set(outer.1);
+        RUNNING.set(outer);
         std::mem::replace(&mut (*scheduler).outcome, Ok(()))
     }
 }
@@ -120,7 +119,7 @@ fn recover(scheduler: &mut Scheduler) {
     scheduler.outcome = Err(Error::NoMemory);
     scheduler.order = Order::Stop;
     scheduler.current = None;
-    BUDGET.set(NO_TASK);
+    scheduler.budget = NO_TASK;
     if let Some(id) = scheduler.resuming.take() {
         scheduler.retry(id);
     }
@@ -197,7 +196,7 @@ unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
                 (*scheduler).fibers.put_idle(own);
             }
             (*scheduler).current = Some(id);
-            BUDGET.set(SHARE);
+            (*scheduler).budget = SHARE;
             fibers::change(&raw mut (*scheduler).fibers, fiber);
             return;
         }
@@ -207,7 +206,7 @@ unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
         (*scheduler).resuming = None;
         (*scheduler).current = Some(id);
         (*scheduler).leaving = false;
-        BUDGET.set(SHARE);
+        (*scheduler).budget = SHARE;
         let mut results = 0;
         let status = lua::lua_resume(thread, l, values, &mut results);
         if raises {
@@ -217,7 +216,7 @@ unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
             return end(scheduler, l, id, status == lua::LUA_OK, results);
         }
         (*scheduler).current = None;
-        BUDGET.set(NO_TASK);
+        (*scheduler).budget = NO_TASK;
         if !std::mem::replace(&mut (*scheduler).leaving, false) {
             // A yield of the program's own, which lets others run.
             lua::lua_pop(thread, results);
@@ -266,7 +265,7 @@ unsafe fn end(
     // SAFETY: as `run_loop`.
     unsafe {
         (*scheduler).current = None;
-        BUDGET.set(NO_TASK);
+        (*scheduler).budget = NO_TASK;
         (*scheduler).end(id);
         let top = lua::lua_gettop(l);
         let told = match well {
@@ -342,13 +341,13 @@ unsafe fn close_variables(scheduler: *mut Scheduler, id: Waiter) {
     unsafe {
         let thread = (*scheduler).task(id).thread;
         (*scheduler).current = Some(id);
-        BUDGET.set(SHARE);
+        (*scheduler).budget = SHARE;
         #[cfg(feature = "lua54")]
         lua::lua_resetthread(thread);
         #[cfg(feature = "lua55")]
         lua::lua_closethread(thread, std::ptr::null_mut());
         (*scheduler).current = None;
-        BUDGET.set(NO_TASK);
+        (*scheduler).budget = NO_TASK;
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use luasocket_engine::deadline::Limit;
 use luasocket_engine::error::Result;
 use luasocket_engine::event_loop::{EventLoop, Over};
+use luasocket_engine::sys::cache::prefetch;
 use luasocket_engine::timers::Waiter;
 use mlua_sys::lua_State;
 
@@ -20,12 +21,9 @@ use super::job::{Job, Signal};
 thread_local! {
     /// The scheduler whose loop runs in this thread.
     pub(super) static RUNNING: Cell<*mut Scheduler> = const { Cell::new(std::ptr::null_mut()) };
-    /// How many operations the running task may begin before others have a turn; `NO_TASK`
-    /// outside of tasks.
-    pub(super) static BUDGET: Cell<u32> = const { Cell::new(NO_TASK) };
 }
 
-/// See [`BUDGET`].
+/// The budget outside of tasks.
 pub(super) const NO_TASK: u32 = u32::MAX;
 
 /// The tasks of a Lua state.
@@ -39,6 +37,9 @@ pub struct Scheduler {
     /// Whose turn it is: the events', or that of the tasks that are ready.
     events_next: bool,
     pub(super) current: Option<Waiter>,
+    /// How many operations the running task may begin before others have a turn; `NO_TASK`
+    /// outside of tasks.
+    pub(super) budget: u32,
     /// Whether the running task is leaving an entry to wait or to rest.
     pub(super) leaving: bool,
     /// The task that is about to go on, until it does: what precedes may fail.
@@ -108,26 +109,35 @@ pub(super) enum Next {
 /// Counts an operation that begins; whether the running task has had its share.
 #[inline]
 pub fn budget_is_spent() -> bool {
-    match BUDGET.get() {
-        NO_TASK => false,
-        0 => true,
-        left => {
-            BUDGET.set(left - 1);
-            false
+    let scheduler = RUNNING.get();
+    if scheduler.is_null() {
+        return false;
+    }
+    // SAFETY: it is set only while the scheduler's loop runs, and is not borrowed while a task
+    // does.
+    unsafe {
+        match (*scheduler).budget {
+            NO_TASK => false,
+            0 => true,
+            left => {
+                (*scheduler).budget = left - 1;
+                false
+            }
         }
     }
 }
 
 impl Scheduler {
     /// A scheduler without tasks.
-    pub fn new(registry: *const c_void, handles: c_int, ended: c_int) -> Result<Scheduler> {
-        Ok(Scheduler {
-            events: EventLoop::new()?,
+    pub fn new(registry: *const c_void, handles: c_int, ended: c_int) -> Scheduler {
+        Scheduler {
+            events: EventLoop::new(),
             tasks: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
             events_next: false,
             current: None,
+            budget: NO_TASK,
             leaving: false,
             resuming: None,
             telling: None,
@@ -142,7 +152,7 @@ impl Scheduler {
             registry,
             handles,
             ended,
-        })
+        }
     }
 
     /// Adds a task: `thread` holds a function and `arguments` arguments of it.
@@ -214,7 +224,7 @@ impl Scheduler {
     }
 
     /// The descriptor of the event loop.
-    pub fn fd(&self) -> i32 {
+    pub fn fd(&mut self) -> Result<i32> {
         self.events.fd()
     }
 
@@ -314,15 +324,18 @@ impl Scheduler {
 
     /// Takes the job of a task out of the event loop.
     fn end_wait(&mut self, id: Waiter, next: fn(Job) -> Next) {
-        let job = self.events.take(id);
+        if let Some(job) = self.events.take(id) {
+            self.wait_ended(id, job, next);
+        }
+    }
+
+    fn wait_ended(&mut self, id: Waiter, mut job: Job, next: fn(Job) -> Next) {
         let task = &mut self.tasks[id as usize];
         if std::mem::replace(&mut task.asleep, false) {
             self.asleep -= 1;
         }
-        if let Some(mut job) = job {
-            job.occupy(false);
-            task.next = next(job);
-        }
+        job.occupy(false);
+        task.next = next(job);
     }
 
     /// Lets others run before a task goes on.
@@ -349,15 +362,31 @@ impl Scheduler {
     }
 
     fn next_over(&mut self) -> Option<Waiter> {
-        let (id, why) = self.events.next_over()?;
-        self.end_wait(
+        let (id, job, why) = self.events.next_over()?;
+        self.look_ahead();
+        self.wait_ended(
             id,
+            job,
             match why {
                 Over::Done => Next::Results,
                 Over::Until => interrupted,
             },
         );
         Some(id)
+    }
+
+    /// Has the tasks that come next come from memory, while this one runs.
+    fn look_ahead(&self) {
+        let task = |n| self.tasks.get(self.events.upcoming(n)? as usize);
+        if let Some(place) = task(2) {
+            prefetch(place);
+        }
+        if let Some(task) = task(1) {
+            prefetch(&raw const **task);
+        }
+        if let Some(task) = task(0) {
+            prefetch(task.thread.cast::<[u8; 192]>());
+        }
     }
 
     /// Has the loop go back to the program.
@@ -380,7 +409,6 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         if std::ptr::eq(RUNNING.get(), self) {
             RUNNING.set(std::ptr::null_mut());
-            BUDGET.set(NO_TASK);
         }
         if self.fibers.current().is_some() {
             std::mem::forget(std::mem::take(&mut self.fibers));

@@ -16,6 +16,7 @@
 //!
 //! Waiting is `poll`, which rounds times up, never down.
 
+pub mod cache;
 #[cfg(unix)]
 #[allow(missing_docs)] // the names are C's
 pub mod opt;

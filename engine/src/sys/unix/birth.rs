@@ -78,3 +78,22 @@ fn map() -> Option<NonNull<u8>> {
 fn map() -> Option<NonNull<u8>> {
     None
 }
+
+/// What `work` returns in a forked child.
+#[cfg(test)]
+pub fn in_a_child(work: impl FnOnce() -> c_int) -> c_int {
+    let mut status = 0;
+    // SAFETY: the child is this thread alone, and ends before anything else of it does.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                let work = std::panic::AssertUnwindSafe(work);
+                libc::_exit(std::panic::catch_unwind(work).unwrap_or(101));
+            }
+            child => {
+                libc::waitpid(child, &mut status, 0);
+                libc::WEXITSTATUS(status)
+            }
+        }
+    }
+}
