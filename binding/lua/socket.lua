@@ -17,7 +17,7 @@ function socket.connect6(host, port, laddr, lport)
 end
 
 -- A listening socket on one address; `nil` and the error if that fails.
-local function listen(address, port, backlog)
+local function listen(address, port, options)
   local server, err
   if address.family == "inet" then
     server, err = socket.tcp4()
@@ -26,10 +26,15 @@ local function listen(address, port, backlog)
   end
   if not server then return nil, err, true end
   server:setoption("reuseaddr", true)
-  local ok
-  ok, err = server:bind(address.addr, port)
+  local ok = true
+  if options.reuseport then
+    ok, err = server:setoption("reuseport", true)
+  end
   if ok then
-    ok, err = server:listen(backlog)
+    ok, err = server:bind(address.addr, port)
+  end
+  if ok then
+    ok, err = server:listen(options.backlog)
   end
   if ok then return server end
   server:close()
@@ -37,15 +42,17 @@ local function listen(address, port, backlog)
 end
 
 --- A listening TCP server on the first address of `host` that works. `*` is the IPv4
--- wildcard; `backlog` is 32 if absent.
+-- wildcard; `backlog` is 32 if absent. In its place may stand a table of options: `backlog`,
+-- and `reuseport` if others shall be able to listen at the same port.
 function socket.bind(host, port, backlog)
+  local options = type(backlog) == "table" and backlog or { backlog = backlog }
   if host == "*" then host = "0.0.0.0" end
   local addresses, err = socket.dns.getaddrinfo(host)
   if not addresses then return nil, err end
   err = "no info on address"
   for i = 1, #addresses do
     local server, final
-    server, err, final = listen(addresses[i], port, backlog)
+    server, err, final = listen(addresses[i], port, options)
     if server then return server end
     if final then break end
   end

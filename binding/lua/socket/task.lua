@@ -2,8 +2,8 @@
 -- Here is what tasks are to each other; how they run is written in Rust (`primitives`).
 local primitives, except = ...
 
-local error, getmetatable, pairs, pcall, rawequal = error, getmetatable, pairs, pcall, rawequal
-local rawget, select, setmetatable = rawget, select, setmetatable
+local error, getmetatable, next, pairs, pcall = error, getmetatable, next, pairs, pcall
+local rawequal, rawget, select, setmetatable = rawequal, rawget, select, setmetatable
 local tonumber, tostring, type, xpcall = tonumber, tostring, type, xpcall
 local concat, stderr, traceback = table.concat, io.stderr, debug.traceback
 local pack = table.pack or function(...) return { n = select("#", ...), ... } end
@@ -13,9 +13,10 @@ local calm, interrupt, wake = primitives.calm, primitives.interrupt, primitives.
 
 local M = {}
 
--- Tasks that have not ended; the task whose error ends all of them; whether all are to end.
+-- Tasks that have not ended; the task whose error ends all of them; whether all are to end;
+-- the request to stop, if there was one.
 local alive = {}
-local fatal
+local fatal, stopping
 local ending = false
 local count = 0
 
@@ -187,6 +188,20 @@ function M.spawn(f, ...)
   return task
 end
 
+local function spawn_behind(standing, f, ...)
+  local task = spawn(nil, f, ...)
+  task.standing = standing
+  if not ending then primitives.standing(task.id, standing) end
+  return task
+end
+
+--- A new task, as by `spawn`, which `run` does not wait for: when all others have ended it is
+-- cancelled.
+function M.background(f, ...)
+  local task = spawn_behind("background", f, ...)
+  return task
+end
+
 --- Waits until the task has ended: `true` and the results of its function, `false` and its
 -- error, or `nil, "timeout"` after `timeout` seconds.
 function Task:join(timeout)
@@ -243,17 +258,22 @@ local function raise_fatal()
   end
 end
 
--- Cancels whatever is left and lets it end.
+-- Cancels whatever is left, which is nothing but what runs in the background if all went
+-- well, and lets it end.
 local function finish()
   ending = true
-  for task in pairs(alive) do task:cancel() end
+  for task in pairs(alive) do
+    primitives.standing(task.id, "awaited")
+    task:cancel()
+  end
   pcall(primitives.run)
-  fatal, ending = nil, false
 end
 
 local function names()
   local list = {}
-  for task in pairs(alive) do list[#list + 1] = task.name end
+  for task in pairs(alive) do
+    if not task.standing then list[#list + 1] = task.name end
+  end
   return concat(list, ", ")
 end
 
@@ -266,13 +286,12 @@ function M.run(f, ...)
   local main = spawn(nil, f, ...)
   main.name = "main"
   local ran, left = pcall(primitives.run)
-  if not ran then
-    finish()
-    error(left, 0)
-  end
-  if left > 0 then
-    local waiting = names()
-    finish()
+  local waiting = ran and left > 0 and not stopping and names()
+  if next(alive) then finish() end
+  ending, stopping = false, nil
+  if waiting or not ran then
+    fatal = nil
+    if not ran then error(left, 0) end
     error("every task waits for another one: " .. waiting, 2)
   end
   raise_fatal()
@@ -287,6 +306,7 @@ end
 function M.step(timeout)
   if current() then error("task.step inside of a task", 2) end
   local left = primitives.turn(timeout)
+  if left == 0 then ending, stopping = false, nil end
   raise_fatal()
   return left, primitives.patience()
 end
@@ -580,6 +600,9 @@ local transient = {
 }
 local A_WHILE = 0.05
 
+-- The services under way.
+local services = {}
+
 local function complain(err, trace)
   stderr:write("socket.task: a handler failed: ", tostring(err), trace and "\n" .. trace or "", "\n")
 end
@@ -623,6 +646,12 @@ local function accept_all(group, listener, handler, service)
   end
 end
 
+local function end_service(service, ok, ...)
+  services[service] = nil
+  if ok then return ... end
+  error((...), 0)
+end
+
 --- Accepts connections on `listener` and calls `handler(client)` for each, in a task of its
 -- own, at most `options.max` at once; closes the client afterwards. `options.on_error(err,
 -- traceback)` is told of errors in handlers (default: written to stderr). Ends when the
@@ -630,11 +659,51 @@ end
 -- `accept`.
 function M.serve(listener, handler, options)
   options = options or {}
+  needs_task("serve")
   local service = {
+    listener = listener,
     on_error = options.on_error or complain,
     places = options.max and M.semaphore(options.max),
   }
-  return M.group(accept_all, listener, handler, service)
+  services[service] = true
+  if stopping then listener:close() end
+  return end_service(service, pcall(M.group, accept_all, listener, handler, service))
 end
+
+-- Stopping.
+
+local function cancel_all(request, grace)
+  M.sleep(grace)
+  if stopping ~= request then return end
+  ending = true
+  for task in pairs(alive) do
+    if not task.standing then task:cancel() end
+  end
+end
+
+--- Has all tasks come to an end: closes the listeners of `serve`, so that nobody new is
+-- served, and cancels the tasks that are left after `grace` seconds (default 0), or when
+-- all of them wait for each other. Does not wait for that. A second call does nothing.
+function M.stop(grace)
+  if stopping or not next(alive) then return 1 end
+  stopping = {}
+  for service in pairs(services) do service.listener:close() end
+  spawn_behind("aside", cancel_all, stopping, grace or 0)
+  return 1
+end
+
+local function stop_when_readable(object, grace)
+  if M.wait(object, "r") then M.stop(grace) end
+end
+
+--- Has `stop(grace)` called when `object` (a descriptor, or anything with `getfd`) becomes
+-- readable.
+function M.stop_on(object, grace)
+  spawn_behind("aside", stop_when_readable, object, grace)
+  return 1
+end
+
+--- Whether `stop` was called: time to end what could go on for ever.
+function M.stopping() return stopping ~= nil end
 
 return M

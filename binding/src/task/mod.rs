@@ -33,8 +33,8 @@ use crate::stack;
 
 pub use job::Job;
 use job::Signal;
-use scheduler::Scheduler;
 pub use scheduler::budget_is_spent;
+use scheduler::{Scheduler, Standing};
 pub use wait::{current, is_interrupted, park, refuse, way_out};
 
 lua_module!(
@@ -192,6 +192,24 @@ unsafe extern "C-unwind" fn interrupt(l: *mut lua_State) -> c_int {
     unsafe {
         let (scheduler, id) = (scheduler(l), check_task(l, 1));
         guard(l, || (*scheduler).interrupt(id));
+    }
+    0
+}
+
+/// `standing(task, standing)`: whether `run` waits for its end; see the names below.
+unsafe extern "C-unwind" fn standing(l: *mut lua_State) -> c_int {
+    const STANDINGS: [(&CStr, Standing); 3] = [
+        (c"awaited", Standing::Awaited),
+        (c"background", Standing::Background),
+        (c"aside", Standing::Aside),
+    ];
+    // SAFETY: called by Lua, with a name.
+    unsafe {
+        let id = check_task(l, 1);
+        let name = CStr::from_ptr(lua::luaL_checkstring(l, 2));
+        if let Some((_, standing)) = STANDINGS.iter().find(|(known, _)| *known == name) {
+            (*scheduler(l)).set_standing(id, *standing);
+        }
     }
     0
 }
@@ -561,6 +579,7 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"run", run),
     (c"runs", runs),
     (c"sleep", sleep),
+    (c"standing", standing),
     (c"start", start),
     (c"stop", stop),
     (c"turn", turn),

@@ -177,6 +177,7 @@ fn plan(scheduler: &mut Scheduler) -> Option<Option<Duration>> {
     match scheduler.order {
         Order::Stop | Order::Last => None,
         _ if !more && scheduler.is_asleep() => None,
+        Order::RunAll if scheduler.is_over() => None,
         Order::RunAll => Some(more.then_some(Duration::ZERO)),
         Order::Turn(wait) => {
             scheduler.order = Order::Last;

@@ -48,9 +48,11 @@ pub struct Scheduler {
     pub(super) telling: Option<Waiter>,
     /// Tasks whose end could not be told.
     pub(super) untold: Vec<Waiter>,
-    /// Tasks that have not ended.
+    /// Tasks that have not ended, but for those in the background.
     live: usize,
-    /// Of these, such that wait to be woken by others, without a deadline.
+    /// Tasks in the background that can wake others.
+    behind: usize,
+    /// Of both, such that wait to be woken by others, without a deadline.
     asleep: usize,
     pub(super) fibers: Fibers,
     /// What the loop is to do.
@@ -90,8 +92,20 @@ pub(super) struct Task {
     interrupted: bool,
     /// Whether its wait counts among those asleep.
     asleep: bool,
+    standing: Standing,
     /// The fiber that its frames occupy.
     pub(super) fiber: Option<FiberId>,
+}
+
+/// What a task is to the loop.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Standing {
+    /// The loop goes on until it has ended.
+    Awaited,
+    /// The loop ends without it.
+    Background,
+    /// The same, and it is not expected to wake others.
+    Aside,
 }
 
 /// How a task goes on.
@@ -143,6 +157,7 @@ impl Scheduler {
             telling: None,
             untold: Vec::new(),
             live: 0,
+            behind: 0,
             asleep: 0,
             fibers: Fibers::default(),
             order: Order::Stop,
@@ -163,6 +178,7 @@ impl Scheduler {
             until: None,
             interrupted: false,
             asleep: false,
+            standing: Standing::Awaited,
             fiber: None,
         });
         let id = match self.free.pop() {
@@ -190,8 +206,24 @@ impl Scheduler {
 
     /// Counts a task as ended. Its number stays taken until [`Scheduler::forget`].
     pub(super) fn end(&mut self, id: Waiter) {
-        self.live -= 1;
+        self.count(self.tasks[id as usize].standing, false);
         self.task(id).next = Next::Values(0);
+    }
+
+    /// Changes what a task is to the loop. None that is asleep is set aside.
+    pub fn set_standing(&mut self, id: Waiter, standing: Standing) {
+        let former = std::mem::replace(&mut self.task(id).standing, standing);
+        self.count(former, false);
+        self.count(standing, true);
+    }
+
+    fn count(&mut self, standing: Standing, more: bool) {
+        let count = match standing {
+            Standing::Awaited => &mut self.live,
+            Standing::Background => &mut self.behind,
+            Standing::Aside => return,
+        };
+        *count = if more { *count + 1 } else { *count - 1 };
     }
 
     /// Gives the number of a task away.
@@ -243,9 +275,14 @@ impl Scheduler {
         self.ready.len() + self.events.woken()
     }
 
+    /// Whether all tasks have ended, and that was told.
+    pub(super) fn is_over(&self) -> bool {
+        self.live == 0 && self.untold.is_empty()
+    }
+
     /// Whether all tasks wait for each other.
     pub(super) fn is_asleep(&self) -> bool {
-        self.live == self.asleep
+        self.live + self.behind == self.asleep
     }
 
     /// Sets when whatever the running task waits for ends; the former instant.
@@ -317,7 +354,8 @@ impl Scheduler {
             Job::Signal(_) => (true, task.until),
             Job::Operation(_) => (false, task.until),
         };
-        task.asleep = idle && limit == Limit::None && until.is_none();
+        task.asleep =
+            idle && limit == Limit::None && until.is_none() && task.standing != Standing::Aside;
         self.asleep += usize::from(task.asleep);
         (job, until)
     }
