@@ -6,17 +6,20 @@
 //!
 //! In reading order: [`options`] (the command line), [`session`] (what is done
 //! with it), [`chunk`] (calling Lua and reporting its errors), [`interactive`]
-//! (the prompt), [`interrupt`] (Ctrl-C), [`alloc`] (failing allocations, for tests).
+//! (the prompt), [`interrupt`] (Ctrl-C), [`workers`] and [`drain`] (scripts as tasks),
+//! [`alloc`] (failing allocations, for tests).
 #![cfg_attr(not(test), no_main)]
 
 mod alloc;
 mod chunk;
+mod drain;
 mod interactive;
 mod interrupt;
 mod options;
 mod session;
 mod terminal;
 mod version;
+mod workers;
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -34,7 +37,8 @@ pub unsafe extern "C" fn start(argc: c_int, argv: *const *const c_char) -> c_int
         unsafe { (0..argc).map(|i| CStr::from_ptr(*argv.add(i))).collect() };
     let program = words.first().copied().unwrap_or(c"luasocket");
     match options::Options::parse(&words) {
-        Ok(options) => session::run(program, &words, options),
+        Ok(options) if options.task => workers::run(program, &words, &options),
+        Ok(options) => session::run(program, &words, options, None),
         Err(misuse) => {
             let name = program.to_string_lossy();
             eprintln!("{name}: {misuse}\n{}", options::usage(&name));

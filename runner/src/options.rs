@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fmt;
 
 /// What the command line asks for.
-#[derive(Default, Debug, PartialEq)]
+#[derive(Clone, Default, Debug, PartialEq)]
 pub struct Options {
     /// `-v`, or `-i`.
     pub version: bool,
@@ -16,6 +16,12 @@ pub struct Options {
     pub actions: Vec<Action>,
     /// Where in the words the script stands; `-` is one.
     pub script: Option<usize>,
+    /// `--task`, or one of those below: the script is the first task of a loop.
+    pub task: bool,
+    /// `--workers`: in how many threads.
+    pub workers: Option<usize>,
+    /// `--grace`: how many seconds tasks have to end when they are asked to.
+    pub grace: Option<f64>,
 }
 
 /// An option that is carried out when its turn comes.
@@ -38,6 +44,8 @@ pub enum Action {
 pub enum Misuse {
     Unrecognized(&'static CStr),
     NeedsArgument(&'static CStr),
+    NeedsNumber(&'static CStr),
+    NeedsScript(&'static CStr),
 }
 
 const IS_JIT: bool = cfg!(feature = "luajit");
@@ -57,6 +65,7 @@ impl Options {
             };
             let bare = tail.is_empty();
             match letter {
+                b'-' if !bare => options.long(word, &mut rest)?,
                 b'-' if bare => {
                     options.script = rest.next().map(|(at, _)| at);
                     break;
@@ -88,7 +97,38 @@ impl Options {
                 _ => return Err(Misuse::Unrecognized(word)),
             }
         }
-        Ok(options)
+        options.check(words)
+    }
+
+    /// Reads an option that has a name instead of a letter.
+    fn long(
+        &mut self,
+        word: &'static CStr,
+        rest: &mut impl Iterator<Item = (usize, &'static CStr)>,
+    ) -> Result<(), Misuse> {
+        self.task = true;
+        match word.to_bytes() {
+            b"--task" => {}
+            b"--workers" => self.workers = Some(number(word, rest.next())?),
+            b"--grace" => self.grace = Some(number(word, rest.next())?),
+            _ => return Err(Misuse::Unrecognized(word)),
+        }
+        Ok(())
+    }
+
+    /// Tasks are for scripts, and each worker reads its own.
+    fn check(self, words: &[&'static CStr]) -> Result<Options, Misuse> {
+        if self.grace.is_some_and(|seconds| !(seconds >= 0.0)) {
+            return Err(Misuse::NeedsNumber(c"--grace"));
+        }
+        let script = self.script.map(|at| words[at]);
+        if self.task && (script.is_none() || self.interactive) {
+            return Err(Misuse::NeedsScript(c"--task"));
+        }
+        if self.workers.is_some() && script == Some(c"-") {
+            return Err(Misuse::NeedsScript(c"--workers"));
+        }
+        Ok(self)
     }
 
     /// Whether there is nothing to do but to read what comes on standard input.
@@ -123,6 +163,16 @@ fn argument(
     }
 }
 
+/// The number after an option.
+fn number<T: std::str::FromStr>(
+    option: &'static CStr,
+    next: Option<(usize, &'static CStr)>,
+) -> Result<T, Misuse> {
+    let (_, word) = next.ok_or(Misuse::NeedsArgument(option))?;
+    let number = word.to_str().ok().and_then(|word| word.parse().ok());
+    number.ok_or(Misuse::NeedsNumber(option))
+}
+
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -130,6 +180,10 @@ impl fmt::Display for Misuse {
                 write!(f, "unrecognized option '{}'", word.to_string_lossy())
             }
             Misuse::NeedsArgument(word) => write!(f, "'{}' needs argument", word.to_string_lossy()),
+            Misuse::NeedsNumber(word) => write!(f, "'{}' needs a number", word.to_string_lossy()),
+            Misuse::NeedsScript(word) => {
+                write!(f, "'{}' needs a script to run", word.to_string_lossy())
+            }
         }
     }
 }
@@ -155,6 +209,9 @@ pub fn usage(program: &str) -> String {
         text += "  -j cmd    perform JIT control command\n";
         text += "  -O[opt]   control JIT optimizations\n";
     }
+    text += "  --task    run 'script' as the first task of socket.task\n";
+    text += "  --workers n  the same, in n threads at once (0: one for each core)\n";
+    text += "  --grace s  seconds that tasks have to end after SIGTERM or SIGINT (default 5)\n";
     text + "  --        stop handling options\n  -         stop handling options and execute stdin"
 }
 
@@ -207,6 +264,42 @@ mod tests {
             Some(2)
         );
         assert_eq!(Options::parse(&[c"lua", c"--"]).unwrap().script, None);
+    }
+
+    #[test]
+    fn tasks_are_for_scripts() {
+        let parse = |words: &[_]| Options::parse(words);
+        assert!(parse(&[c"lua", c"--task", c"x.lua"]).unwrap().task);
+        let options = parse(&[
+            c"lua",
+            c"--workers",
+            c"4",
+            c"--grace",
+            c"0.5",
+            c"x",
+            c"--task",
+        ]);
+        let options = options.unwrap();
+        assert!(options.task && options.workers == Some(4) && options.grace == Some(0.5));
+        assert_eq!(options.script, Some(5));
+        let misuse = |words: &[_]| Options::parse(words).unwrap_err();
+        assert_eq!(misuse(&[c"lua", c"--task"]), Misuse::NeedsScript(c"--task"));
+        assert_eq!(
+            misuse(&[c"lua", c"--workers", c"2", c"-"]),
+            Misuse::NeedsScript(c"--workers")
+        );
+        assert_eq!(
+            misuse(&[c"lua", c"--workers", c"two", c"x"]),
+            Misuse::NeedsNumber(c"--workers")
+        );
+        assert_eq!(
+            misuse(&[c"lua", c"--grace", c"-1", c"x"]),
+            Misuse::NeedsNumber(c"--grace")
+        );
+        assert_eq!(
+            misuse(&[c"lua", c"--workers"]),
+            Misuse::NeedsArgument(c"--workers")
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use mlua_sys::lua_State;
 
 use crate::options::{Action, Options};
 use crate::terminal::Input;
+use crate::workers::Worker;
 use crate::{alloc, chunk, interactive, interrupt, version};
 
 /// Everything that owns memory lives here and outlives the protected call in which
@@ -17,15 +18,22 @@ struct Session<'a> {
     words: &'a [&'static CStr],
     options: Options,
     input: Input,
+    worker: Option<Worker>,
 }
 
-/// Does what the command line says; returns the exit status.
-pub fn run(program: &'static CStr, words: &[&'static CStr], options: Options) -> c_int {
+/// Does what the command line says, as `worker` if it is one; returns the exit status.
+pub fn run(
+    program: &'static CStr,
+    words: &[&'static CStr],
+    options: Options,
+    worker: Option<Worker>,
+) -> c_int {
     let mut session = Session {
         program,
         words,
         options,
         input: Input::default(),
+        worker,
     };
     interrupt::prepare();
     // SAFETY: a fresh state, used by this thread only; `session` outlives the call.
@@ -55,7 +63,7 @@ unsafe extern "C-unwind" fn protected(l: *mut lua_State) -> c_int {
         if session.options.version {
             version::print(l);
         }
-        set_arg(l, session.words, session.options.script);
+        set_arg(l, session.words, session.options.script, session.worker);
         lua::lua_pushboolean(l, perform(l, session) as c_int);
     }
     1
@@ -68,6 +76,7 @@ unsafe fn perform(l: *mut lua_State, session: &mut Session) -> bool {
         words,
         options,
         input,
+        worker,
     } = session;
     // SAFETY: a state with its libraries open.
     unsafe {
@@ -79,10 +88,13 @@ unsafe fn perform(l: *mut lua_State, session: &mut Session) -> bool {
                 return false;
             }
         }
-        if let Some(at) = options.script
-            && !run_script(l, program, words, at)
-        {
-            return false;
+        match (options.script, *worker) {
+            (Some(at), Some(worker)) => {
+                let grace = options.grace.unwrap_or(GRACE);
+                return run_task(l, program, words, at, worker, grace);
+            }
+            (Some(at), None) if !run_script(l, program, words, at) => return false,
+            _ => {}
         }
         if options.interactive {
             interactive::run(l, input);
@@ -119,8 +131,14 @@ unsafe fn open_libraries(l: *mut lua_State, ignore_environment: bool) {
 }
 
 /// Sets the global `arg`: the script at 0, what follows it above, what stands before
-/// it below. Without a script the program is at 0.
-unsafe fn set_arg(l: *mut lua_State, words: &[&'static CStr], script: Option<usize>) {
+/// it below. Without a script the program is at 0. A worker finds its number in `worker`, and
+/// how many there are in `workers`.
+unsafe fn set_arg(
+    l: *mut lua_State,
+    words: &[&'static CStr],
+    script: Option<usize>,
+    worker: Option<Worker>,
+) {
     let script = script.unwrap_or(0);
     // SAFETY: in protected mode; two slots are used.
     unsafe {
@@ -129,6 +147,12 @@ unsafe fn set_arg(l: *mut lua_State, words: &[&'static CStr], script: Option<usi
         for (at, word) in words.iter().enumerate() {
             lua::lua_pushstring(l, word.as_ptr());
             lua::lua_rawseti(l, -2, at as lua::lua_Integer - script as lua::lua_Integer);
+        }
+        if let Some(worker) = worker {
+            for (name, number) in [(c"worker", worker.number), (c"workers", worker.count)] {
+                lua::lua_pushinteger(l, number as lua::lua_Integer);
+                lua::lua_setfield(l, -2, name.as_ptr());
+            }
         }
         lua::lua_setglobal(l, c"arg".as_ptr());
     }
@@ -222,32 +246,80 @@ unsafe fn run_lua(l: *mut lua_State, program: &CStr, text: &CStr, argument: &CSt
     }
 }
 
-/// Runs the script with the words after it; `-` is standard input, unless `--` said
-/// that it is a name.
+/// Runs the script with the words after it.
 unsafe fn run_script(
     l: *mut lua_State,
     program: &CStr,
     words: &[&'static CStr],
     at: usize,
 ) -> bool {
+    // SAFETY: in protected mode.
+    unsafe {
+        let mut status = load_script(l, words, at);
+        if status == lua::LUA_OK {
+            let count = push_arguments(l, &words[at + 1..]);
+            status = chunk::call(l, count, 0);
+        }
+        chunk::report(l, Some(program), status)
+    }
+}
+
+/// Runs the script with the words after it as the first task of a loop.
+unsafe fn run_task(
+    l: *mut lua_State,
+    program: &CStr,
+    words: &[&'static CStr],
+    at: usize,
+    worker: Worker,
+    grace: f64,
+) -> bool {
+    // SAFETY: in protected mode. The chunk returns whether all went well, and what did not.
+    unsafe {
+        let (text, name) = (DRAIN.as_ptr().cast(), c"=drain");
+        let mut status = lua::luaL_loadbuffer(l, text, DRAIN.len(), name.as_ptr());
+        if status == lua::LUA_OK {
+            lua::lua_pushinteger(l, worker.drain.into());
+            lua::lua_pushnumber(l, grace);
+            status = load_script(l, words, at);
+        }
+        if status == lua::LUA_OK {
+            let count = push_arguments(l, &words[at + 1..]);
+            status = chunk::call(l, count + 3, 2);
+        }
+        if status == lua::LUA_OK && lua::lua_toboolean(l, -2) == 0 {
+            status = lua::LUA_ERRRUN;
+        }
+        chunk::report(l, Some(program), status)
+    }
+}
+
+/// What runs a script as a task.
+const DRAIN: &str = include_str!("drain.lua");
+
+/// How many seconds tasks have to end, unless the command line says it.
+const GRACE: f64 = 5.0;
+
+/// Loads the script; `-` is standard input, unless `--` said that it is a name.
+unsafe fn load_script(l: *mut lua_State, words: &[&'static CStr], at: usize) -> c_int {
     let is_input = words[at] == c"-" && words[at - 1] != c"--";
     let file = if is_input {
         std::ptr::null()
     } else {
         words[at].as_ptr()
     };
-    let arguments = &words[at + 1..];
+    // SAFETY: in protected mode.
+    unsafe { lua::luaL_loadfile(l, file) }
+}
+
+/// Pushes words as strings; how many.
+unsafe fn push_arguments(l: *mut lua_State, words: &[&'static CStr]) -> c_int {
+    let count = words.len() as c_int;
     // SAFETY: in protected mode; room for the arguments is asked for.
     unsafe {
-        let mut status = lua::luaL_loadfile(l, file);
-        if status == lua::LUA_OK {
-            let count = arguments.len() as c_int;
-            lua::luaL_checkstack(l, count + 3, c"too many arguments to script".as_ptr());
-            for word in arguments {
-                lua::lua_pushstring(l, word.as_ptr());
-            }
-            status = chunk::call(l, count, lua::LUA_MULTRET);
+        lua::luaL_checkstack(l, count + 3, c"too many arguments to script".as_ptr());
+        for word in words {
+            lua::lua_pushstring(l, word.as_ptr());
         }
-        chunk::report(l, Some(program), status)
     }
+    count
 }

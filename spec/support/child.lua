@@ -1,6 +1,7 @@
 -- Other processes, run by the interpreter that runs the tests, with the same library.
 --
 --     spawn(script, ...)  starts `script` (Lua source) with the arguments; returns the child
+--     launch(command)     starts a program, named and given its arguments in shell text, in the same way
 --     run(script, ...)    the same to its end; returns all it printed and its exit status
 --     script(script)      the path of a file with the script, for commands of one's own
 --     shell(command)      runs a shell command to its end; returns the same two
@@ -69,8 +70,12 @@ end
 function M.spawn(script, ...)
   local words = { M.interpreter(), M.quote(M.script(script)), ... }
   for i = 3, #words do words[i] = M.quote(words[i]) end
-  -- The shell that popen starts runs a second one, which tells its number and becomes the interpreter.
-  local pipe = start("/bin/sh -c " .. M.quote("echo $$; exec " .. table.concat(words, " ")))
+  return M.launch(table.concat(words, " "))
+end
+
+function M.launch(command)
+  -- The shell that popen starts runs a second one, which tells its number and becomes the program.
+  local pipe = start("/bin/sh -c " .. M.quote("echo $$; exec " .. command))
   local child = setmetatable({ pipe = pipe, pid = tonumber(pipe:read("*l")) }, Child)
   support.finally(function() child:stop() end)
   return child

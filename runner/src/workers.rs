@@ -1,0 +1,70 @@
+//! A script in several threads at once, each with a Lua state of its own.
+
+use std::ffi::{CStr, c_int};
+use std::thread::{self, ScopedJoinHandle};
+
+use crate::options::Options;
+use crate::{chunk, drain, session};
+
+/// Which of how many workers a session is, and how it is told to end.
+#[derive(Clone, Copy)]
+pub struct Worker {
+    /// From 1.
+    pub number: usize,
+    /// How many there are.
+    pub count: usize,
+    /// Readable when it is time to end.
+    pub drain: c_int,
+}
+
+/// Runs the script in as many threads as the options say, of which this is one; returns the
+/// exit status. What goes wrong in one ends all.
+pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -> c_int {
+    let Some(drain) = drain::prepare() else {
+        chunk::complain(Some(program), b"cannot create a pipe");
+        return 1;
+    };
+    let count = match options.workers {
+        Some(0) => thread::available_parallelism().map_or(1, |cores| cores.get()),
+        workers => workers.unwrap_or(1),
+    };
+    let work = |number| {
+        let worker = Worker {
+            number,
+            count,
+            drain,
+        };
+        let status = session::run(program, words, options.clone(), Some(worker));
+        if status != 0 {
+            drain::ask();
+        }
+        status
+    };
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        for number in 2..=count {
+            let thread = thread::Builder::new()
+                .name(format!("worker {number}"))
+                .stack_size(STACK);
+            match thread.spawn_scoped(scope, move || work(number)) {
+                Ok(other) => others.push(other),
+                Err(error) => {
+                    let text = format!("cannot start worker {number}: {error}");
+                    chunk::complain(Some(program), text.as_bytes());
+                    drain::ask();
+                    break;
+                }
+            }
+        }
+        let all_began = others.len() + 1 == count;
+        let own = work(1);
+        let failed = |other: ScopedJoinHandle<c_int>| !matches!(other.join(), Ok(0));
+        let others_failed = others
+            .into_iter()
+            .fold(false, |any, other| failed(other) | any);
+        c_int::from(own != 0 || others_failed || !all_began)
+    })
+}
+
+/// What the first thread has on most systems.
+const STACK: usize = 8 * 1024 * 1024;
