@@ -95,6 +95,7 @@ t.in_task("a deadline covers whatever is waited for", function()
   server:settimeout(nil)
   local channel, semaphore, event = task.channel(), task.semaphore(0), task.event()
   local sleeper = t.sleeper()
+  local large = ("x"):rep(2 ^ 26)
   for name, wait in pairs {
     sleep = sleep_for_ever,
     receive = function() return client:receive() end,
@@ -103,7 +104,7 @@ t.in_task("a deadline covers whatever is waited for", function()
       return client:receive()
     end,
     accept = function() return server:accept() end,
-    ["send"] = function() return client:send(("x"):rep(2 ^ 26)) end,
+    send = function() return client:send(large) end,
     select = function() return socket.select({ server }, nil) end,
     ["channel receive"] = function() return channel:receive() end,
     ["channel send"] = function() return channel:send(1) end,
