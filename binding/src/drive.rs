@@ -69,7 +69,7 @@ where
     unsafe {
         match guard(l, || begin(&mut run)) {
             First::Done(output) => (run.finish)(l, run.subject, output, run.context),
-            first => go_on(l, run, first),
+            first => go_on(l, &raw mut run, first),
         }
     }
 }
@@ -93,23 +93,27 @@ fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Out
 /// What comes after a first step that does not end the call.
 #[cold]
 #[inline(never)]
-unsafe fn go_on<S, O, C>(l: *mut lua_State, run: Run<S, O, C>, first: First<O::Output>) -> c_int
+unsafe fn go_on<S, O, C>(
+    l: *mut lua_State,
+    run: *mut Run<S, O, C>,
+    first: First<O::Output>,
+) -> c_int
 where
     S: Subject + 'static,
     O: Operation<S> + Copy + 'static,
     O::Output: Copy + 'static,
     C: Copy + 'static,
 {
-    let Run {
-        subject,
-        mut op,
-        direction,
-        limit,
-        finish,
-        context,
-    } = run;
     // SAFETY: as the contract of `run` says; nothing in the closures uses Lua.
     unsafe {
+        let Run {
+            subject,
+            ref mut op,
+            direction,
+            limit,
+            finish,
+            context,
+        } = *run;
         let limit = guard(l, || limit(&mut *subject));
         let rests = matches!(first, First::Rest);
         if let Some(scheduler) = task::current(l)
@@ -118,7 +122,7 @@ where
             let first = match first {
                 // An edge comes once: only when the kernel has said that there is nothing
                 // will it tell when there is something.
-                First::Wait { sure: false } => guard(l, || settle(&mut op, &mut *subject)),
+                First::Wait { sure: false } => guard(l, || settle(op, &mut *subject)),
                 first => first,
             };
             if let First::Done(output) = first {
@@ -129,7 +133,7 @@ where
                 return task::refuse(l, scheduler, exit);
             }
             if let Some(exit) = exit {
-                let job = Job::new(subject, op, direction, finish, context);
+                let job = Job::new(subject, *op, direction, finish, context);
                 return task::park(l, scheduler, exit, job, limit, !rests);
             }
         }
@@ -142,7 +146,7 @@ where
                 // Not asked yet; only a task can wait for the next edge.
                 _ => op.step(&mut *subject),
             };
-            operation::go_on(&mut op, &mut *subject, limit, last)
+            operation::go_on(op, &mut *subject, limit, last)
         });
         finish(l, subject, output, context)
     }

@@ -96,8 +96,8 @@ impl Buffer {
     /// want makes a large block, but grows with what has really come, so a peer
     /// cannot make us reserve what it does not send. `None` when memory is lacking.
     pub fn fill<T>(&mut self, want: usize, recv: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = stock::take()?;
+        if self.bytes.capacity() == 0 && !stock::put_into(&mut self.bytes) {
+            return None;
         }
         if self.spare() < want.min(BLOCK / 4) {
             self.compact();
@@ -120,8 +120,8 @@ impl Buffer {
         size: usize,
         recv: impl FnOnce(&mut Vec<u8>) -> T,
     ) -> Option<T> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = stock::take()?;
+        if self.bytes.capacity() == 0 && !stock::put_into(&mut self.bytes) {
+            return None;
         }
         self.bytes.try_reserve_exact(size).ok()?;
         Some(recv(&mut self.bytes))
@@ -162,16 +162,25 @@ pub(crate) mod stock {
         static BLOCKS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     }
 
-    #[inline]
+    /// A block, unless memory is lacking.
     pub fn take() -> Option<Vec<u8>> {
-        let kept = BLOCKS
-            .try_with(|blocks| blocks.borrow_mut().pop())
-            .ok()
-            .flatten();
-        kept.or_else(|| {
-            let mut block = Vec::new();
-            block.try_reserve_exact(BLOCK).ok().map(|()| block)
-        })
+        let mut block = Vec::new();
+        put_into(&mut block).then_some(block)
+    }
+
+    /// Gives a block to `place`, which has none; whether there was memory. Moved straight
+    /// from place to place: a read of what has just been written in other portions takes
+    /// some processors as long as all the rest.
+    #[inline]
+    pub fn put_into(place: &mut Vec<u8>) -> bool {
+        let kept = BLOCKS.try_with(|blocks| match blocks.borrow_mut().pop() {
+            Some(block) => {
+                *place = block;
+                true
+            }
+            None => false,
+        });
+        kept == Ok(true) || place.try_reserve_exact(BLOCK).is_ok()
     }
 
     #[inline]

@@ -257,6 +257,8 @@ where
 
     fn prefetch(&self) {
         prefetch(self.subject.cast_const());
+        // What Lua knows of it lies before it.
+        prefetch(self.subject.cast::<u8>().wrapping_sub(1));
     }
 
     fn occupy(&mut self, occupied: bool) {

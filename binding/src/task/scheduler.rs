@@ -415,14 +415,15 @@ impl Scheduler {
 
     /// Has the tasks that come next come from memory, while this one runs.
     fn look_ahead(&self) {
-        let task = |n| self.tasks.get(self.events.upcoming(n)? as usize);
-        if let Some(place) = task(2) {
+        let [next, second, third] = self.events.upcoming();
+        let task = |id: Option<Waiter>| self.tasks.get(id? as usize);
+        if let Some(place) = task(third) {
             prefetch(place);
         }
-        if let Some(task) = task(1) {
+        if let Some(task) = task(second) {
             prefetch(&raw const **task);
         }
-        if let Some(task) = task(0) {
+        if let Some(task) = task(next) {
             prefetch(task.thread.cast::<[u8; 192]>());
         }
     }

@@ -94,6 +94,8 @@ pub struct EventLoop<J> {
     ticket: NonZeroU64,
     /// Those whose step may lead on.
     woken: VecDeque<Woken>,
+    /// The owners of the next of them.
+    next: [Option<Waiter>; 3],
 }
 
 /// A wait that may be over.
@@ -127,6 +129,7 @@ impl<J: Parked> EventLoop<J> {
             times: Vec::new(),
             ticket: NonZeroU64::MIN,
             woken: VecDeque::new(),
+            next: [None; 3],
         }
     }
 
@@ -246,21 +249,23 @@ impl<J: Parked> EventLoop<J> {
         None
     }
 
-    /// The owner of the wait that comes after `n` others.
-    pub fn upcoming(&self, n: usize) -> Option<Waiter> {
-        self.woken.get(n).map(|woken| woken.wait.owner)
+    /// The owners of the next waits that may be over, as far as known: a hint.
+    pub fn upcoming(&self) -> [Option<Waiter>; 3] {
+        self.next
     }
 
     /// Has what the next waits need come from memory, while this one is gone on with: where
-    /// it lies now, what it points to a turn later, and so on.
+    /// it lies at first, what it points to a turn later, and so on.
     #[inline]
-    fn look_ahead(&self) {
-        let entry = |n| self.parked.get(self.upcoming(n)? as usize);
-        if let Some(entry) = entry(2) {
+    fn look_ahead(&mut self) {
+        let third = self.woken.get(2).map(|woken| woken.wait.owner);
+        self.next = [self.next[1], self.next[2], third];
+        let entry = |owner: Option<Waiter>| self.parked.get(owner? as usize);
+        if let Some(entry) = entry(third) {
             prefetch(entry);
         }
-        for (n, depth) in [(1, 0), (0, 1)] {
-            if let Some(Some(entry)) = entry(n) {
+        for (owner, depth) in [(self.next[1], 0), (self.next[0], 1)] {
+            if let Some(Some(entry)) = entry(owner) {
                 entry.job.prefetch(depth);
             }
         }
