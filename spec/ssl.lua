@@ -143,6 +143,19 @@ t.fix("keys and certificates", function()
   t.raises({ exact = "no" }, new, { key = folder .. "/locked.key", password = function() error("no", 0) end })
 end)
 
+for name, owner in pairs {
+  locked = "server", lockedscrypt = "server", lockeddes3 = "server", legacy = "server", legacyaes = "rsa", legacydes3 = "rsa",
+} do
+  t.test("a key under a password, " .. name, function()
+    local folder = t.certificates()
+    local key, certificate = folder .. "/" .. name .. ".key", folder .. "/" .. owner .. ".pem"
+    accepts { key = key, certificate = certificate, password = "secret" }
+    local ctx, err = new { key = key, certificate = certificate, password = "wrong" }
+    t.equal(ctx, nil)
+    t.match(err, t.reference and "^error loading private key %(" or "^error loading private key %(bad decrypt%)$")
+  end)
+end
+
 t.test("certificates of authorities", function()
   local folder = t.certificates()
   accepts { cafile = folder .. "/ca.pem" }
@@ -156,9 +169,6 @@ t.fix("reasons", function()
   refuses("error loading private key (no start line)", { key = folder .. "/server.pem" })
   refuses("error loading private key (password required)", { key = folder .. "/locked.key" })
   refuses("error loading private key (password required)", { key = folder .. "/legacy.key" })
-  refuses("error loading private key (encrypted key format not supported, convert to PKCS#8)",
-    { key = folder .. "/legacy.key", password = "secret" })
-  refuses("error loading private key (bad decrypt)", { key = folder .. "/locked.key", password = "wrong" })
   refuses("error loading certificate (No such file or directory)", { certificate = folder .. "/none" })
   refuses("error loading certificate (no start line)", { certificate = folder .. "/server.key" })
   refuses("error loading CA locations (No such file or directory)", { cafile = folder .. "/none" })

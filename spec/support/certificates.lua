@@ -15,7 +15,8 @@
 --         weak, sha1                  1024 bits; SHA-1
 --         forged                      server, with a signature that is not right
 --         names                       every kind of other name
---     and locked.key (PKCS#8) and legacy.key (DEK-Info), both of server, under the password "secret".
+--     and keys under the password "secret": of server locked.key, lockedscrypt.key, lockeddes3.key (PKCS#8), legacy.key
+--     (DEK-Info); of rsa legacyaes.key, legacydes3.key.
 
 local io, os, string, table = io, os, string, table
 local assert, tostring = assert, tostring
@@ -143,7 +144,11 @@ size=$(wc -c < server.der)
 openssl x509 -inform DER -in forged.der -out forged.pem
 cp server.key forged.key
 openssl pkcs8 -topk8 -in server.key -out locked.key -passout pass:secret
+openssl pkcs8 -topk8 -scrypt -in server.key -out lockedscrypt.key -passout pass:secret
+openssl pkcs8 -topk8 -v2 des3 -in server.key -out lockeddes3.key -passout pass:secret
 openssl ec -in server.key -aes128 -out legacy.key -passout pass:secret
+openssl rsa -in rsa.key -aes256 -traditional -out legacyaes.key -passout pass:secret
+openssl rsa -in rsa.key -des3 -traditional -out legacydes3.key -passout pass:secret
 mkdir hashed
 cp ca.pem hashed/$(openssl x509 -in ca.pem -noout -hash).0
 cat ca.pem ca2.pem > both.pem
@@ -160,7 +165,9 @@ end
 
 local function make()
   local user = support.shell("id -u"):match("%d+")
-  local path = (os.getenv("TMPDIR") or "/tmp") .. "/luasocket-spec-certificates-" .. user .. "-" .. os.date("!%Y%m%d")
+  -- The length of the script tells one version of it from another.
+  local path = (os.getenv("TMPDIR") or "/tmp") .. "/luasocket-spec-certificates-" .. user .. "-" .. os.date("!%Y%m%d") .. "-"
+    .. #SCRIPT
   if there(path) then return path end
   local name = os.tmpname()
   local file = assert(io.open(name, "w"))

@@ -93,16 +93,10 @@ fn key_der(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static
         match section.label {
             "PRIVATE KEY" => return Ok(PrivatePkcs8KeyDer::from(section.der).into()),
             "ENCRYPTED PRIVATE KEY" => return unlocked(&section.der, password),
-            "RSA PRIVATE KEY" | "EC PRIVATE KEY" if section.encrypted => {
-                return match password {
-                    None => Err(Unusable::Locked),
-                    Some(_) => Err(Unusable::because(
-                        "encrypted key format not supported, convert to PKCS#8",
-                    )),
-                };
+            "RSA PRIVATE KEY" => {
+                return Ok(PrivateKeyDer::Pkcs1(clear(section, password)?.into()));
             }
-            "RSA PRIVATE KEY" => return Ok(PrivateKeyDer::Pkcs1(section.der.into())),
-            "EC PRIVATE KEY" => return Ok(PrivateKeyDer::Sec1(section.der.into())),
+            "EC PRIVATE KEY" => return Ok(PrivateKeyDer::Sec1(clear(section, password)?.into())),
             _ => {}
         }
     }
@@ -113,6 +107,15 @@ fn key_der(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static
         true => unlocked(text, password),
         false => Err(Unusable::because("no start line")),
     }
+}
+
+/// The content of a section that may be encrypted in the old way.
+fn clear(section: pem::Section<'_>, password: Option<&[u8]>) -> Result<Vec<u8>, Unusable> {
+    let Some(how) = section.encrypted else {
+        return Ok(section.der);
+    };
+    let password = password.ok_or(Unusable::Locked)?;
+    unlock::unlock_section(&how, &section.der, password).map_err(Unusable::because)
 }
 
 fn unlocked(der: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, Unusable> {

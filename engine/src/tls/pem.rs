@@ -6,8 +6,9 @@ use base64_turbo::STANDARD;
 pub struct Section<'a> {
     /// What stands between `BEGIN` and the dashes.
     pub label: &'a str,
-    /// Whether a header says that the content is encrypted in the old way of OpenSSL.
-    pub encrypted: bool,
+    /// How the content is encrypted in the old way of OpenSSL, if it is: what the header
+    /// `DEK-Info` says.
+    pub encrypted: Option<String>,
     /// The content.
     pub der: Vec<u8>,
 }
@@ -49,12 +50,21 @@ pub fn write(label: &str, der: &[u8]) -> String {
 }
 
 fn section<'a>(label: &'a str, content: &str) -> Option<Section<'a>> {
-    let encrypted = content.contains("ENCRYPTED") && content.contains("Proc-Type:");
-    // Headers stand before an empty line.
-    let content = match content.contains(':') {
-        true => content.replace('\r', "").split_once("\n\n")?.1.to_owned(),
-        false => content.to_owned(),
+    let (headers, content) = match content.contains(':') {
+        // Headers stand before an empty line.
+        true => {
+            let content = content.replace('\r', "");
+            let (headers, content) = content.split_once("\n\n")?;
+            (headers.to_owned(), content.to_owned())
+        }
+        false => (String::new(), content.to_owned()),
     };
+    let encrypted = headers.contains("ENCRYPTED").then(|| {
+        let info = headers
+            .lines()
+            .find_map(|line| line.strip_prefix("DEK-Info:"));
+        info.unwrap_or_default().trim().to_owned()
+    });
     let packed: String = content.split_ascii_whitespace().collect();
     let der = STANDARD.decode(packed).ok()?;
     Some(Section {
@@ -116,7 +126,7 @@ mod tests {
     fn headers_tell_encryption() {
         let text = "-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\nDEK-Info: AES-128-CBC,00\r\n\r\nAAAA\r\n-----END RSA PRIVATE KEY-----\r\n";
         let found = sections(text.as_bytes());
-        assert!(found[0].encrypted);
+        assert_eq!(found[0].encrypted.as_deref(), Some("AES-128-CBC,00"));
         assert_eq!(found[0].der, [0, 0, 0]);
     }
 }
