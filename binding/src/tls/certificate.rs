@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int, c_void};
 
 use luasocket_engine::tls::certificate::{self, Alternative, Attribute, Certificate, Text};
+use luasocket_engine::tls::issued;
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
@@ -323,7 +324,7 @@ unsafe extern "C-unwind" fn issued(l: *mut lua_State) -> c_int {
             more.filter_map(|object| (*object).body.certificate.as_deref().cloned())
                 .collect::<Vec<_>>()
         });
-        match guard(l, || own.has_issued(other, &*between)) {
+        match guard(l, || issued::check(own, other, &*between)) {
             Ok(()) => {
                 lua::lua_pushboolean(l, 1);
                 1

@@ -2,8 +2,10 @@
 //! over the private module `ssl.native`.
 
 mod certificate;
+mod chains;
 mod connection;
 mod context;
+mod steps;
 
 use std::ffi::c_int;
 
@@ -31,8 +33,8 @@ pub unsafe extern "C-unwind" fn open_module(l: *mut lua_State) -> c_int {
         lua::lua_createtable(l, 0, context::FUNCTIONS.len() as c_int);
         stack::set_functions(l, context::FUNCTIONS);
         lua::lua_setfield(l, -2, c"context".as_ptr());
-        lua::lua_createtable(l, 0, connection::FUNCTIONS.len() as c_int);
-        stack::set_functions(l, connection::FUNCTIONS);
+        lua::lua_createtable(l, 0, steps::FUNCTIONS.len() as c_int);
+        stack::set_functions(l, steps::FUNCTIONS);
         lua::lua_setfield(l, -2, c"connection".as_ptr());
         lua::lua_createtable(l, 0, certificate::FUNCTIONS.len() as c_int);
         stack::set_functions(l, certificate::FUNCTIONS);

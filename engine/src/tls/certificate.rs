@@ -1,7 +1,6 @@
 //! What is written in a certificate (X.509).
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;
@@ -14,8 +13,6 @@ use x509_parser::x509::X509Name;
 
 use super::names;
 use super::pem;
-use super::trust::Store;
-use super::verdict::{Demand, Revocation, now};
 
 /// A certificate.
 #[derive(Clone, Debug)]
@@ -197,33 +194,6 @@ impl Certificate {
         };
         let oid = parsed.signature_algorithm.oid().to_id_string();
         names::signature(&oid).map(str::to_owned).unwrap_or(oid)
-    }
-
-    /// Whether `other` leads to this certificate, if this is the only one we trust;
-    /// else why not.
-    pub fn has_issued(
-        &self,
-        other: &Certificate,
-        between: &[Certificate],
-    ) -> Result<(), &'static str> {
-        let mut store = Store::default();
-        store.trust(self.0.clone());
-        let demand = Demand {
-            store: Arc::new(store),
-            client: false,
-            depth: 100,
-            revocation: Revocation::Off,
-            named: false,
-            nameless: true,
-        };
-        let mut chain = vec![other.0.clone()];
-        chain.extend(between.iter().map(|certificate| certificate.0.clone()));
-        demand.judge_any(&chain, now()).map_err(|verdict| {
-            verdict
-                .notes
-                .first()
-                .map_or("application verification failure", |note| note.1)
-        })
     }
 }
 

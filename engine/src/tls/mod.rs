@@ -7,7 +7,7 @@
 //! 2. [`context`]: what sessions are made from, and [`identity`], [`trust`],
 //!    [`ciphers`], [`groups`]: its parts.
 //! 3. [`verdict`] and `verifier`: what a peer's certificates are worth.
-//! 4. [`certificate`]: what is written in one.
+//! 4. [`certificate`]: what is written in one, and [`issued`]: whether it has issued another.
 //!
 //! No part of it holds a descriptor or reads the monotonic clock.
 
@@ -18,6 +18,7 @@ pub mod fault;
 pub mod groups;
 pub mod handshake;
 pub mod identity;
+pub mod issued;
 mod names;
 pub mod pem;
 pub mod session;

@@ -147,9 +147,8 @@ impl Demand {
         match judged {
             Ok(_) => Ok(()),
             // `openssl req -x509` makes certificates that are both: an authority, and its own server.
-            Err(Error::CaUsedAsEndEntity) => self.judge_own_root(leaf, now),
-            Err(Error::UnknownIssuer) if self.store.certificates.iter().any(|has| has == leaf) => {
-                self.judge_own_root(leaf, now)
+            Err(error @ (Error::CaUsedAsEndEntity | Error::UnknownIssuer)) => {
+                self.judge_own_root(leaf, error, now)
             }
             Err(error) => Err(error),
         }
@@ -173,17 +172,19 @@ impl Demand {
         Ok(Some(options.build()))
     }
 
-    /// A self-signed certificate that is itself trusted.
-    fn judge_own_root(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    /// What is wrong with `leaf` does not matter if it is self-signed and itself trusted.
+    fn judge_own_root(
+        &self,
+        leaf: &CertificateDer<'_>,
+        wrong: Error,
+        now: UnixTime,
+    ) -> Result<(), Error> {
         let parsed = parse(leaf).ok_or(Error::BadDer)?;
-        let trusted = self.store.certificates.iter().any(|has| has == leaf);
-        if !trusted || parsed.issuer != parsed.subject {
-            return Err(match parsed.issuer == parsed.subject {
-                true => Error::UnknownIssuer,
-                false => Error::CaUsedAsEndEntity,
-            });
+        match parsed.issuer == parsed.subject {
+            true if self.store.certificates.contains(leaf) => in_date(&parsed, now),
+            true => Err(Error::UnknownIssuer),
+            false => Err(wrong),
         }
-        in_date(&parsed, now)
     }
 
     /// A certificate of version 1, which small authorities at home still make. It must be
