@@ -575,11 +575,19 @@ impl Stream {
     }
 }
 
-/// `receive(0)`: never waits, but tells an end that is known.
+/// `receive(0)`: never waits, but tells an end that is known. TLS has to read to know.
 fn zero_bytes(stream: &mut Stream) -> Received {
-    let ended = stream.buffer.is_empty() && stream.transport.at_end(stream.socket.fd());
+    let is_empty = stream.buffer.is_empty();
+    let error = match stream.transport {
+        Transport::Tls(_) if is_empty => match stream.fill(1) {
+            Ok(Filled::End) => Some(Error::Closed),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        },
+        _ => (is_empty && stream.transport.at_end(stream.socket.fd())).then_some(Error::Closed),
+    };
     Received {
-        error: ended.then_some(Error::Closed),
+        error,
         ..Received::EMPTY
     }
 }

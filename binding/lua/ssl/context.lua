@@ -43,7 +43,7 @@ end
 function M.setoptions(ctx, ...)
   for i = 1, select("#", ...) do
     local name = select(i, ...)
-    if type(name) ~= "string" then
+    if type(name) ~= "string" and type(name) ~= "number" then
       error("bad argument #" .. (i + 1) .. " to 'setoptions' (string expected, got " .. type(name) .. ")", 2)
     end
     if not config.options[name] then return false, "invalid option (" .. name .. ")" end

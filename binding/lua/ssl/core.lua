@@ -24,12 +24,15 @@ function M.create(ctx)
   return conn
 end
 
---- A description of the connection's cipher and its version, or nothing.
+-- As OpenSSL describes a cipher.
+local DESCRIPTION = "%-30s %-7s Kx=%-8s Au=%-5s Enc=%-22s Mac=%-4s\n"
+
+--- A description of the connection's cipher, its bits and its version, or nothing.
 function M.info(conn)
   local info = connection.info(conn)
   if not info then return end
-  return info.cipher .. " " .. info.protocol .. " Kx=" .. info.key .. " Au=" .. info.authentication .. " Enc="
-    .. info.encryption .. " Mac=" .. info.mac, info.bits, info.algbits, info.protocol
+  local text = string.format(DESCRIPTION, info.cipher, info.protocol, info.key, info.authentication, info.encryption, info.mac)
+  return text, info.bits, info.algbits, info.protocol
 end
 
 function M.compression(conn)
@@ -113,7 +116,7 @@ local function sni(conn, name, strict)
   if not client then return setmap(conn, name, strict) end
   if type(name) == "number" then name = tostring(name) end
   if type(name) ~= "string" then bad("sni", "string", name, 2) end
-  connection.setname(conn, #name <= 255 and name or nil)
+  connection.setname(conn, #name > 0 and #name <= 255 and name or nil)
 end
 
 M.setmethod("dohandshake", dohandshake)

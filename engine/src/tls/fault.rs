@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 /// The peer's certificate is not worth our trust.
 pub const UNTRUSTED: &str = "certificate verify failed";
@@ -23,13 +23,38 @@ pub fn words(error: &Error) -> &'static str {
         Error::InvalidCertificate(_) => UNTRUSTED,
         Error::NoCertificatesPresented => "peer did not return a certificate",
         Error::PeerIncompatible(how) => incompatible_words(how),
-        Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-        ) => "wrong version number",
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            "unexpected message"
+        }
+        Error::InvalidMessage(how) => invalid_words(how),
+        Error::PeerMisbehaved(how) => misbehaved_words(how),
         Error::NoApplicationProtocol => "no application protocol",
         Error::DecryptError => "decryption failed or bad record mac",
         Error::PeerSentOversizedRecord => "packet length too long",
         other => intern(other.to_string()),
+    }
+}
+
+fn invalid_words(how: &InvalidMessage) -> &'static str {
+    match how {
+        InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion => {
+            "wrong version number"
+        }
+        InvalidMessage::MessageTooLarge => "packet length too long",
+        InvalidMessage::HandshakePayloadTooLarge => "excessive message size",
+        InvalidMessage::InvalidEmptyPayload | InvalidMessage::MessageTooShort => "record too small",
+        other => intern(Error::InvalidMessage(*other).to_string()),
+    }
+}
+
+/// What a peer does again and again has a bound.
+fn misbehaved_words(how: &PeerMisbehaved) -> &'static str {
+    match how {
+        PeerMisbehaved::TooManyEmptyFragments => "too many empty fragments",
+        PeerMisbehaved::TooManyKeyUpdateRequests => "too many key updates",
+        PeerMisbehaved::TooManyRenegotiationRequests => "too many renegotiation requests",
+        PeerMisbehaved::TooManyWarningAlertsReceived => "too many warn alerts",
+        other => intern(Error::PeerMisbehaved(other.clone()).to_string()),
     }
 }
 
