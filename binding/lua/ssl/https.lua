@@ -133,6 +133,11 @@ function methods:connect(host, port)
   return 1
 end
 
+-- What TLS above this one runs over: a tunnel through a proxy that is spoken to over TLS.
+function methods:transport()
+  return self.sock
+end
+
 --- A constructor of connections, as `create` of `socket.http`.
 function M.tcp(params)
   params = params or {}
