@@ -1,6 +1,9 @@
---- TLS, with both ends in one process. LuaSec on OpenSSL is the other side.
+--- TLS. LuaSec on OpenSSL is the other side. Bytes have both ends in one process, requests and the server's handshakes a
+--- peer of another kind.
+local https = require "ssl.https"
 local memory = require "bench.lib.memory"
 local os = require "os"
+local peer = require "bench.lib.peer"
 local socket = require "socket"
 local ssl = require "ssl"
 
@@ -15,7 +18,7 @@ local function identity()
   local base = os.tmpname()
   local key, certificate = base .. ".key", base .. ".pem"
   assert(os.execute(("openssl ecparam -name prime256v1 -genkey -noout -out %s 2>/dev/null && "
-    .. "openssl req -x509 -new -key %s -subj /CN=localhost -days 2 -out %s 2>/dev/null"):format(key, key, certificate)))
+    .. "openssl req -x509 -new -key %s -subj /CN=localhost -days 2 -addext subjectAltName=IP:127.0.0.1 -out %s 2>/dev/null"):format(key, key, certificate)))
   made = { key = key, certificate = certificate }
   return made
 end
@@ -172,6 +175,48 @@ local function handshakes(name, protocol, more, target)
   }
 end
 
+-- LuaSec makes a context and shakes hands in full for each request.
+local function requests(name, target, more, count)
+  return {
+    name = name,
+    count = count or 500,
+    target = target,
+    setup = function()
+      local port = peer.https(identity().certificate, identity().key)
+      local reqt = { url = ("https://127.0.0.1:%d/"):format(port), protocol = "any" }
+      for field, value in pairs(more) do reqt[field] = value end
+      if reqt.verify == "peer" then reqt.cafile = identity().certificate end
+      return reqt
+    end,
+    op = function(reqt, n)
+      for _ = 1, n do assert(https.request(reqt)) end
+    end,
+  }
+end
+
+local function serving(name, version, protocol, target)
+  return {
+    name = name,
+    count = 500,
+    target = target,
+    setup = function()
+      local server, port = listener()
+      peer.handshakes(port, version)
+      return { server = server, context = context("server", protocol, { options = "no_ticket" }) }
+    end,
+    op = function(state, n)
+      local server, ctx = state.server, state.context
+      for _ = 1, n do
+        local accepted = server:accept()
+        local conn = ssl.wrap(accepted, ctx)
+        conn:settimeout(5)
+        assert(conn:dohandshake())
+        conn:close()
+      end
+    end,
+  }
+end
+
 local idle = {
   name = "memory of an idle connection, both ends",
   count = 1,
@@ -210,5 +255,13 @@ return {
   handshakes("full handshake, TLS 1.3, both ends", "tlsv1_3", { options = "no_ticket" }, 1),
   handshakes("full handshake, TLS 1.2, both ends", "tlsv1_2", { options = "no_ticket" }, 1),
   handshakes("handshake again, TLS 1.3, both ends", "tlsv1_3", nil, 1.5),
+  serving("handshake as a server, TLS 1.3", "-tls1_3", "tlsv1_3", 1),
+  serving("handshake as a server, TLS 1.2", "-tls1_2", "tlsv1_2", 1),
+  requests("https request, full handshake", 1, { verify = "peer", options = "no_ticket" }),
+  requests("https request, full handshake, TLS 1.2", 1, { verify = "peer", options = "no_ticket", protocol = "tlsv1_2" }),
+  requests("https request, nothing verified", 1, { verify = "none", options = "no_ticket" }),
+  requests("https request, resumed", 1.5, { verify = "peer" }),
+  requests("https request, resumed, TLS 1.2", 1.5, { verify = "peer", protocol = "tlsv1_2" }),
+  requests("https request over a kept connection", 5, { verify = "peer", connection = "keep-alive" }),
   idle,
 }

@@ -37,6 +37,16 @@ function M.http()
   return start("http")
 end
 
+--- A port where nginx speaks HTTP over TLS; the paths are those of its certificate and key.
+function M.https(certificate, key)
+  return start("nginx", certificate, key)
+end
+
+--- A client that connects to `port` and shakes hands, over and over: openssl's `s_time`, with an option for the version.
+function M.handshakes(port, version)
+  start("s_time", ("%d"):format(port), version)
+end
+
 --- A port where each connection gets `greeting` once, and is kept open.
 function M.hold(greeting)
   return start("hold", hex(greeting or ""))

@@ -11,6 +11,7 @@ mod http;
 mod options;
 mod peer;
 mod process;
+mod program;
 mod report;
 mod workload;
 

@@ -7,12 +7,36 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
 use super::http;
+use super::program::Program;
 use crate::Result;
 
 /// Serves as `kind` and its arguments say.
 pub fn serve(kind: &str, arguments: &[String]) -> Result<bool> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    println!("{}", listener.local_addr()?.port());
+    let port = listener.local_addr()?.port();
+    let _program = match (kind, arguments) {
+        ("nginx", [certificate, key]) => {
+            drop(listener);
+            Program::nginx(port, certificate, key)?
+        }
+        ("s_time", [server, version]) => Program::s_time(server, version)?,
+        _ => {
+            println!("{port}");
+            serve_within(listener, kind, arguments)?;
+            return end_with_input();
+        }
+    };
+    println!("{port}");
+    end_with_input()
+}
+
+fn end_with_input() -> Result<bool> {
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(true)
+}
+
+/// The peers that are threads of this process.
+fn serve_within(listener: TcpListener, kind: &str, arguments: &[String]) -> Result<()> {
     match (kind, arguments) {
         ("source", [text]) => each(listener, source(unhex(text), usize::MAX)),
         ("source", [text, total]) => each(listener, source(unhex(text), total.parse()?)),
@@ -22,8 +46,7 @@ pub fn serve(kind: &str, arguments: &[String]) -> Result<bool> {
         ("hold", greeting) => hold(listener, unhex(&greeting.concat())),
         _ => return Err(format!("no such peer: {kind}").into()),
     }
-    io::copy(&mut io::stdin(), &mut io::sink())?;
-    Ok(true)
+    Ok(())
 }
 
 /// Serves each connection in a thread of its own.

@@ -249,7 +249,7 @@ struct Peer {
     child: Child,
     port: u16,
     /// The peer ends when this is closed, even if we are killed.
-    _life: ChildStdin,
+    life: Option<ChildStdin>,
 }
 
 impl Peer {
@@ -275,13 +275,21 @@ impl Peer {
         Ok(Self {
             child,
             port,
-            _life: life,
+            life: Some(life),
         })
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        // What it has started ends with it, if it may end by itself.
+        self.life = None;
+        for _ in 0..20 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
