@@ -10,10 +10,11 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
-use crate::drive::{self, Run, limit_of};
+use crate::drive::{self, Run};
 use crate::object::{Class, Kind, check};
 use crate::socket::SocketKind;
 use crate::stack::{self, fail};
+use crate::subject::limit_of;
 
 /// Class numbers of datagram objects.
 pub const UNCONNECTED: u8 = 0;

@@ -15,8 +15,9 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::park;
-use crate::drive::{self, Finish, Run, Subject};
+use crate::drive::{self, Run};
 use crate::stack::{self, fail};
+use crate::subject::{Finish, Subject};
 use crate::task;
 
 // Every function below is an entry (see `boundary.rs`).
@@ -231,7 +232,7 @@ where
 {
     // SAFETY: called by an entry, as its last act; `park` keeps what is owned.
     unsafe {
-        let here = task::current(l).is_none();
+        let here = task::wait::current(l).is_none();
         let subject = park(l, || {
             let question = ask();
             let lookup = match here {

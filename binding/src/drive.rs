@@ -8,24 +8,12 @@ use std::ffi::c_int;
 use luasocket_engine::deadline::Limit;
 use luasocket_engine::error::Error;
 use luasocket_engine::operation::{self, Direction, Operation, Step};
-use luasocket_engine::socket::Socket;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
-use crate::task::{self, Job};
-
-/// What an operation works on.
-pub trait Subject {
-    /// Its socket, if it has one of its own.
-    fn socket(&mut self) -> Option<&mut Socket>;
-
-    /// A descriptor that it may be using is being closed.
-    fn closing(&mut self, _: i32) {}
-}
-
-/// Pushes the results of an operation; may raise.
-pub type Finish<S, T, C> =
-    unsafe fn(l: *mut lua_State, subject: *mut S, output: T, context: C) -> c_int;
+use crate::subject::{Finish, Subject};
+use crate::task::job::Job;
+use crate::task::{scheduler, wait};
 
 /// An operation, and how it is to be treated.
 pub struct Run<S, O: Operation<S>, C> {
@@ -41,13 +29,6 @@ pub struct Run<S, O: Operation<S>, C> {
     pub finish: Finish<S, O::Output, C>,
     /// For `finish`.
     pub context: C,
-}
-
-/// The limit of a subject with a socket.
-pub fn limit_of<S: Subject>(subject: &mut S) -> Limit {
-    subject
-        .socket()
-        .map_or(Limit::None, |socket| socket.limit())
 }
 
 /// Drives an operation to its end and pushes its results; or yields, as the last act of
@@ -84,7 +65,7 @@ fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Out
     {
         return First::Done(run.op.refuse(subject, Error::Busy));
     }
-    if task::budget_is_spent() {
+    if scheduler::budget_is_spent() {
         return First::Rest;
     }
     First::of(run.op.step(subject))
@@ -116,7 +97,7 @@ where
         } = *run;
         let limit = guard(l, || limit(&mut *subject));
         let rests = matches!(first, First::Rest);
-        if let Some(scheduler) = task::current(l)
+        if let Some(scheduler) = wait::current(l)
             && (rests || !limit.is_now())
         {
             let first = match first {
@@ -128,13 +109,13 @@ where
             if let First::Done(output) = first {
                 return finish(l, subject, output, context);
             }
-            let exit = task::way_out(l, scheduler);
-            if task::is_interrupted(scheduler) {
-                return task::refuse(l, scheduler, exit);
+            let exit = wait::way_out(l, scheduler);
+            if wait::is_interrupted(scheduler) {
+                return wait::refuse(l, scheduler, exit);
             }
             if let Some(exit) = exit {
                 let job = Job::new(subject, *op, direction, finish, context);
-                return task::park(l, scheduler, exit, job, limit, !rests);
+                return wait::park(l, scheduler, exit, job, limit, !rests);
             }
         }
         let output = guard(l, || {

@@ -11,7 +11,7 @@ pub use crate::http::open as socket_http_core;
 pub use crate::mime::open as mime_core;
 pub use crate::namespace::open as socket_core;
 pub use crate::serial::open_module as socket_serial;
-pub use crate::task::open as socket_task;
+pub use crate::task::primitives::open as socket_task;
 pub use crate::tls::open_module as ssl_native;
 pub use crate::unix::open_module as socket_unix;
 pub use crate::url::open as socket_url;

@@ -97,5 +97,5 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"__unload", unload),
     (c"gettime", gettime),
     (c"skip", skip),
-    (c"sleep", task::sleep),
+    (c"sleep", task::sleep::sleep),
 ];

@@ -20,9 +20,11 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::drive::{self, Run, Subject};
+use crate::drive::{self, Run};
 use crate::object::{self, Body, Class, Kind, Object, Peek, Tag};
 use crate::socket::SocketKind;
+use crate::spot;
+use crate::subject::Subject;
 use crate::{serial, socket, stack, task, tcp, tls, udp, unix};
 
 /// What a call works with.
@@ -122,7 +124,7 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
         } else {
             Limit::after(seconds)
         };
-        let in_task = !limit.is_now() && task::current(l).is_some();
+        let in_task = !limit.is_now() && task::wait::current(l).is_some();
         let first = if in_task { Limit::Now } else { limit };
         let ready = guard(l, || wait(&mut *call, first));
         if in_task && ready == Ok(false) {
@@ -173,7 +175,7 @@ unsafe fn wait_in_task(l: *mut lua_State, lists: Lists, limit: Limit) -> c_int {
             return 2;
         }
         lua::lua_pushvalue(l, HELD);
-        object::anchor_as(l, subject.cast());
+        spot::anchor_as(l, subject.cast());
         let (direction, limit) = (None, (|call: &mut Call| call.limit) as fn(&mut Call) -> _);
         let (op, finish, context) = (Selecting, push_selected as _, ());
         drive::run(
@@ -242,7 +244,7 @@ unsafe fn push_selected(
             Err(Error::Interrupted) => return lua::luaL_error(l, c"interrupted!".as_ptr()),
             Err(_) => return lua::luaL_error(l, c"select failed".as_ptr()),
         };
-        object::push_anchored(l, call);
+        spot::push_anchored(l, call);
         let held = lua::lua_gettop(l);
         lua::lua_createtable(l, 0, 0);
         lua::lua_createtable(l, 0, 0);

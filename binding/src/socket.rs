@@ -14,9 +14,9 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
-use crate::drive::Subject;
 use crate::object::{Body, Kind, check};
 use crate::stack::{self, fail, push_outcome, succeed};
+use crate::subject::Subject;
 
 impl Subject for Stream {
     #[inline]

@@ -9,11 +9,12 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
-use crate::drive::{self, Run, limit_of};
+use crate::drive::{self, Run};
 use crate::hand_over::hand_over;
 use crate::object::{self, Class, Kind, check};
 use crate::socket::SocketKind;
 use crate::stack::{self, fail, succeed};
+use crate::subject::limit_of;
 use crate::task;
 
 /// Class numbers of streams.
@@ -57,7 +58,7 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let most = if count > 3 { most(l, 4) } else { usize::MAX };
         let mut op = Receive::bounded(pattern, most);
         match guard(l, || (*stream).at_hand(&mut op)) {
-            Some(found) if !task::budget_is_spent() => {
+            Some(found) if !task::scheduler::budget_is_spent() => {
                 push_data(l, stream, found.into(), context.prefix);
                 lua::lua_pushnil(l);
                 lua::lua_pushnil(l);

@@ -12,11 +12,13 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
-use crate::drive::{self, Finish, Run, limit_of};
-use crate::object::{self, Class, Kind, Object, Spot, Tag, check};
+use crate::drive::{self, Run};
+use crate::object::{self, Class, Kind, Object, Tag, check};
 use crate::socket::{self, SocketKind, push_inet_name};
+use crate::spot::Spot;
 use crate::stack::{self, Bytes, Name, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind, discard};
+use crate::subject::{Finish, limit_of};
 use crate::task;
 
 /// TCP.
@@ -110,7 +112,7 @@ unsafe fn connect_to<C: Copy + 'static>(
 ) -> c_int {
     // SAFETY: called by an entry, as its last act; strings are its arguments.
     unsafe {
-        let may_block = task::current(l).is_none();
+        let may_block = task::wait::current(l).is_none();
         let begun = guard(l, || {
             (*stream).begin_connect(host.get(), port.get(), may_block)
         });

@@ -14,8 +14,9 @@ use mlua_sys::{lua_CFunction, lua_State};
 use crate::boundary::guard;
 use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
 use crate::drive::{self, Run};
-use crate::object::{self, Class, Kind, Spot, Tag, check};
+use crate::object::{self, Class, Kind, Tag, check};
 use crate::socket::{self, SocketKind, push_inet, push_inet_name};
+use crate::spot::Spot;
 use crate::stack::{self, fail, push_outcome, succeed};
 use crate::task;
 
@@ -125,7 +126,7 @@ unsafe extern "C-unwind" fn setpeername(l: *mut lua_State) -> c_int {
         let port = stack::check_name(l, 3);
         // The class changes as soon as there is a peer, but it must not change before.
         let subject = &raw mut (*object).body;
-        let may_block = task::current(l).is_none()
+        let may_block = task::wait::current(l).is_none()
             && !matches!(
                 (*subject).socket.limit(),
                 Limit::Until(_) | Limit::Each { .. }

@@ -13,11 +13,13 @@ use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
 use crate::datagram::{self, CONNECTED, DatagramKind, UNCONNECTED, receive_with, transmit};
-use crate::drive::{self, Run, limit_of};
-use crate::object::{self, Class, Kind, Spot, Tag, check};
+use crate::drive::{self, Run};
+use crate::object::{self, Class, Kind, Tag, check};
 use crate::socket::{self, HasSocket, SocketKind};
+use crate::spot::Spot;
 use crate::stack::{self, fail, push_outcome};
 use crate::stream::{self, CLIENT, MASTER, StreamKind};
+use crate::subject::limit_of;
 use luasocket_engine::operation::Direction;
 
 /// Unix-domain streams.

@@ -10,8 +10,8 @@ use luasocket_engine::sys::cache::prefetch;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
-use crate::drive::{Finish, Subject};
 use crate::stack;
+use crate::subject::{Finish, Subject};
 
 /// What a task waits for.
 pub enum Job {

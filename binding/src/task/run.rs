@@ -10,7 +10,9 @@ use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
 use super::scheduler::{NO_TASK, Next, Order, RUNNING, Scheduler};
+use super::service::fiber_for;
 use super::suspend;
+use super::wait::Waiting;
 use crate::boundary::guard;
 use crate::stack;
 
@@ -70,30 +72,8 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
     }
 }
 
-/// An idle fiber, or a new one. May raise.
-///
-/// # Safety
-///
-/// `l` is an entry's state.
-pub unsafe fn fiber_for(l: *mut lua_State, scheduler: *mut Scheduler) -> std::io::Result<FiberId> {
-    // SAFETY: as the contract says; the service thread is anchored before it is used.
-    unsafe {
-        if let Some(idle) = (*scheduler).fibers.take_idle() {
-            return Ok(idle);
-        }
-        lua::luaL_checkstack(l, 4, std::ptr::null());
-        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
-        let service = lua::lua_newthread(l);
-        lua::lua_rawseti(l, -2, -1 - (*scheduler).fibers.len() as lua::lua_Integer);
-        lua::lua_pop(l, 1);
-        (*scheduler)
-            .fibers
-            .create(move |id| loop_in_fiber(scheduler, service, id))
-    }
-}
-
 /// The bottom of every fiber: its loop, begun anew where an error of Lua has ended it.
-fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: FiberId) {
+pub fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: FiberId) {
     unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
         // SAFETY: the loop runs in the thread that has set `RUNNING`.
         unsafe { run_loop(RUNNING.get(), l) };
@@ -248,7 +228,7 @@ unsafe fn prepare(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) -> (
             }
             Next::Raise => {
                 *next = Next::Values(0);
-                suspend::prepare_raise(l, (*task).thread);
+                suspend::prepare_raise::<Waiting>(l, (*task).thread);
                 (0, true)
             }
         }

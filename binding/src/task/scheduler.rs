@@ -69,7 +69,11 @@ pub struct Scheduler {
     pub(super) handles: c_int,
     /// Reference to the function that is told of ended tasks.
     pub(super) ended: c_int,
+    pub(super) run: Loop,
 }
+
+/// The loop in a fiber, which calls from a service thread.
+pub type Loop = fn(scheduler: *mut Scheduler, service: *mut lua_State, fiber: FiberId);
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Order {
@@ -143,7 +147,7 @@ pub fn budget_is_spent() -> bool {
 
 impl Scheduler {
     /// A scheduler without tasks.
-    pub fn new(registry: *const c_void, handles: c_int, ended: c_int) -> Scheduler {
+    pub fn new(registry: *const c_void, handles: c_int, ended: c_int, run: Loop) -> Scheduler {
         Scheduler {
             events: EventLoop::new(),
             tasks: Vec::new(),
@@ -167,6 +171,7 @@ impl Scheduler {
             registry,
             handles,
             ended,
+            run,
         }
     }
 

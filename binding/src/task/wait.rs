@@ -10,9 +10,9 @@ use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
 use super::job::{Job, Signal};
-use super::run::fiber_for;
 use super::scheduler::{Next, RUNNING, Scheduler};
-use super::suspend;
+use super::service::fiber_for;
+use super::suspend::{self, Continuation};
 use crate::boundary::guard;
 
 /// The scheduler whose task is running on `l`, or on a coroutine of such a task.
@@ -164,7 +164,7 @@ unsafe fn leave(
         match exit {
             Exit::Yield => {
                 (*scheduler).leaving = true;
-                suspend::yield_(l)
+                suspend::yield_::<Waiting>(l)
             }
             Exit::Fiber(other) => {
                 (*scheduler).task(id).fiber = (*scheduler).fibers.current();
@@ -176,12 +176,27 @@ unsafe fn leave(
     }
 }
 
+/// An entry that waits, and how it goes on.
+pub struct Waiting;
+
+impl Continuation for Waiting {
+    unsafe fn go_on(l: *mut lua_State) -> c_int {
+        // SAFETY: as the contract says.
+        unsafe { go_on(l) }
+    }
+
+    unsafe fn raise(l: *mut lua_State) -> ! {
+        // SAFETY: as the contract says.
+        unsafe { raise(l) }
+    }
+}
+
 /// In the task, after a wait: pushes its results, or raises.
 ///
 /// # Safety
 ///
 /// `l` is the state of an entry that has waited.
-pub unsafe fn go_on(l: *mut lua_State) -> c_int {
+unsafe fn go_on(l: *mut lua_State) -> c_int {
     // SAFETY: as the contract says; the job stays with the task until its results are
     // pushed, so nothing is lost or leaks if that raises.
     unsafe {
@@ -211,7 +226,7 @@ pub unsafe fn go_on(l: *mut lua_State) -> c_int {
 /// # Safety
 ///
 /// `l` is the state of an entry, or of a hook, in a task.
-pub unsafe fn raise(l: *mut lua_State) -> ! {
+unsafe fn raise(l: *mut lua_State) -> ! {
     // SAFETY: as the contract says.
     unsafe {
         let scheduler = RUNNING.get();

@@ -16,10 +16,11 @@ use mlua_sys::{lua_CFunction, lua_State};
 use super::connection::{Connection, check, info, setmethod};
 use super::context;
 use crate::boundary::{guard, park};
-use crate::drive::{self, Run, limit_of};
+use crate::drive::{self, Run};
 use crate::object;
 use crate::stack;
 use crate::stream;
+use crate::subject::limit_of;
 use crate::tcp::Tcp;
 use crate::unix::UnixStream;
 

@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use super::Continuation;
+
 /// A hook of the program's.
 #[derive(Clone, Copy)]
 pub struct Hook(Option<lua::lua_Hook>, c_int, c_int);
@@ -46,18 +48,18 @@ thread_local! {
 /// # Safety
 ///
 /// `thread` is suspended, and about to be resumed.
-pub unsafe fn prepare_raise(thread: *mut lua_State) {
-    unsafe extern "C-unwind" fn raise(l: *mut lua_State, _: *mut lua::lua_Debug) {
+pub unsafe fn prepare_raise<K: Continuation>(thread: *mut lua_State) {
+    unsafe extern "C-unwind" fn raise<K: Continuation>(l: *mut lua_State, _: *mut lua::lua_Debug) {
         // SAFETY: called by Lua in a task that the scheduler resumed.
         unsafe {
             after_raise(l);
-            crate::task::wait::raise(l);
+            K::raise(l);
         }
     }
     // SAFETY: as the contract says.
     unsafe {
         PROGRAMS.set(Some(Hook::of(thread)));
-        lua::lua_sethook(thread, Some(raise), lua::LUA_MASKCOUNT, 1);
+        lua::lua_sethook(thread, Some(raise::<K>), lua::LUA_MASKCOUNT, 1);
     }
 }
 

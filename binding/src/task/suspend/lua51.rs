@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
-use super::{hook, structure};
+use super::{Continuation, hook, structure};
 
 pub use hook::after_raise;
 
@@ -36,7 +36,7 @@ pub unsafe fn can_stay(_: *mut lua_State) -> bool {
 /// # Safety
 ///
 /// `l` is an entry's state, and can yield.
-pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+pub unsafe fn yield_<K: Continuation>(l: *mut lua_State) -> c_int {
     // SAFETY: as the contract says.
     unsafe { lua::lua_yield(l, 0) }
 }
@@ -46,7 +46,7 @@ pub unsafe fn yield_(l: *mut lua_State) -> c_int {
 /// # Safety
 ///
 /// `thread` is suspended, and about to be resumed.
-pub unsafe fn prepare_raise(_: *mut lua_State, thread: *mut lua_State) {
+pub unsafe fn prepare_raise<K: Continuation>(_: *mut lua_State, thread: *mut lua_State) {
     // SAFETY: as the contract says.
-    unsafe { hook::prepare_raise(thread) }
+    unsafe { hook::prepare_raise::<K>(thread) }
 }

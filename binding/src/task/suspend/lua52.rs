@@ -5,6 +5,8 @@ use std::ffi::c_int;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use super::Continuation;
+
 pub use super::structure::can_yield;
 
 /// See [`super`].
@@ -15,13 +17,13 @@ pub const CONTINUES: bool = true;
 /// # Safety
 ///
 /// `l` is an entry's state, and can yield.
-pub unsafe fn yield_(l: *mut lua_State) -> c_int {
-    unsafe extern "C-unwind" fn go_on(l: *mut lua_State) -> c_int {
+pub unsafe fn yield_<K: Continuation>(l: *mut lua_State) -> c_int {
+    unsafe extern "C-unwind" fn go_on<K: Continuation>(l: *mut lua_State) -> c_int {
         // SAFETY: called by Lua in a task that the scheduler resumed.
-        unsafe { crate::task::wait::go_on(l) }
+        unsafe { K::go_on(l) }
     }
     // SAFETY: as the contract says.
-    unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on)) }
+    unsafe { lua::lua_yieldk(l, 0, 0, Some(go_on::<K>)) }
 }
 
 /// It always can.
@@ -38,7 +40,7 @@ pub unsafe fn can_stay(_: *mut lua_State) -> bool {
 /// # Safety
 ///
 /// None is needed.
-pub unsafe fn prepare_raise(_: *mut lua_State, _: *mut lua_State) {}
+pub unsafe fn prepare_raise<K: Continuation>(_: *mut lua_State, _: *mut lua_State) {}
 
 /// Nothing.
 ///

@@ -7,7 +7,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::hook::{self, Hook};
-use super::structure;
+use super::{Continuation, structure};
 
 pub use hook::after_raise;
 
@@ -74,7 +74,7 @@ pub unsafe fn can_stay(l: *mut lua_State) -> bool {
 /// # Safety
 ///
 /// `l` is an entry's state, and can yield.
-pub unsafe fn yield_(l: *mut lua_State) -> c_int {
+pub unsafe fn yield_<K: Continuation>(l: *mut lua_State) -> c_int {
     // SAFETY: as the contract says.
     unsafe { lua::lua_yield(l, lua::lua_gettop(l)) }
 }
@@ -85,12 +85,12 @@ pub unsafe fn yield_(l: *mut lua_State) -> c_int {
 /// # Safety
 ///
 /// `thread` is suspended, and about to be resumed by `l`.
-pub unsafe fn prepare_raise(l: *mut lua_State, thread: *mut lua_State) {
+pub unsafe fn prepare_raise<K: Continuation>(l: *mut lua_State, thread: *mut lua_State) {
     // SAFETY: as the contract says.
     unsafe {
         if structure::goes_on_otherwise(l, thread) {
             luaJIT_setmode(l, 0, FLUSH);
         }
-        hook::prepare_raise(thread);
+        hook::prepare_raise::<K>(thread);
     }
 }
