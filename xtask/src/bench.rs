@@ -37,7 +37,8 @@ fn run(mut parser: lexopt::Parser) -> Result<bool> {
         return peer::serve(kind, arguments);
     }
     let bench = Bench::new(&options)?;
-    let mut workloads = workload::list(&bench, &options.filters)?;
+    let text = bench.list(&workload::files()?)?;
+    let mut workloads = workload::read(&text, &options.filters)?;
     workloads.retain(|workload| {
         !options.noise || !(workload.ours_only || workload.has_rival_of_its_own())
     });

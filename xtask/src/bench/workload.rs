@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::process::Bench;
 use crate::{Result, project};
 
 /// One workload, as `bench/lib/run.lua list` prints it. The fields are
@@ -35,9 +34,9 @@ impl Workload {
     }
 }
 
-/// The workloads whose file or name contains one of `filters`.
-pub fn list(bench: &Bench, filters: &[String]) -> Result<Vec<Workload>> {
-    let text = bench.list(&files()?)?;
+/// The workloads of `text`, what `run.lua list` printed, whose file or name contains one of
+/// `filters`.
+pub fn read(text: &str, filters: &[String]) -> Result<Vec<Workload>> {
     let mut all = text.lines().map(parse).collect::<Result<Vec<_>>>()?;
     if !filters.is_empty() {
         all.retain(|w| {
@@ -52,7 +51,8 @@ pub fn list(bench: &Bench, filters: &[String]) -> Result<Vec<Workload>> {
     Ok(all)
 }
 
-fn files() -> Result<Vec<PathBuf>> {
+/// The files that declare workloads.
+pub fn files() -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(project::root().join("bench"))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "lua"));
