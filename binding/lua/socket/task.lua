@@ -670,7 +670,9 @@ function M.serve(listener, handler, options)
   return end_service(service, pcall(M.group, accept_all, listener, handler, service))
 end
 
--- Stopping.
+-- Stopping. Who waits to hear of it stands in line.
+
+local listening = line()
 
 local function cancel_all(request, grace)
   M.sleep(grace)
@@ -688,6 +690,7 @@ function M.stop(grace)
   if stopping or not next(alive) then return 1 end
   stopping = {}
   for service in pairs(services) do service.listener:close() end
+  while take(listening) do end
   spawn_behind("aside", cancel_all, stopping, grace or 0)
   return 1
 end
@@ -703,7 +706,13 @@ function M.stop_on(object, grace)
   return 1
 end
 
---- Whether `stop` was called: time to end what could go on for ever.
-function M.stopping() return stopping ~= nil end
+--- Whether `stop` was called: time to end what could go on for ever. Waits for it at most
+-- `timeout` seconds (default 0).
+function M.stopping(timeout)
+  if not stopping and timeout and timeout > 0 then
+    stand_in(listening, needs_task("stopping"), timeout, {})
+  end
+  return stopping ~= nil
+end
 
 return M
