@@ -3,55 +3,58 @@
 --     luasocket examples/fetch.lua URL...            each URL once
 --     luasocket examples/fetch.lua -n 100 URL        one URL a hundred times
 --
--- Each task calls `http.request` as any program would; while one waits, the others go on.
+-- Each task calls `http.request` as any program would; while one waits, the others go on. Twenty pages are fetched at a
+-- time, each within half a minute. The status is 1 if one failed.
 
 local http = require "socket.http"
 local socket = require "socket"
 local task = require "socket.task"
 
-local AT_ONCE = 20
+local AT_ONCE, PATIENCE = 20, 30
 
-local function addresses()
-  if arg[1] ~= "-n" then return arg end
+local function addresses(...)
+  if ... ~= "-n" then return { ... } end
+  local _, count, url = ...
   local list = {}
-  for i = 1, assert(tonumber(arg[2]), "a number behind -n") do list[i] = arg[3] end
+  for i = 1, assert(tonumber(count), "a number behind -n") do list[i] = url end
   return list
 end
 
-local list = addresses()
-assert(list[1], "usage: fetch.lua [-n COUNT] URL...")
-local start, failed, bytes, after = socket.gettime(), 0, 0, 0
-
-local function fetch(url)
+local function fetch(url, counts)
   local ok, code = http.request {
     url = url,
     connection = "keep-alive",
-    timeout = 30,
+    timeout = PATIENCE,
     sink = function(chunk)
-      bytes = bytes + #(chunk or "")
+      counts.bytes = counts.bytes + #(chunk or "")
       return 1
     end,
   }
   if not ok or code ~= 200 then
-    failed = failed + 1
+    counts.failed = counts.failed + 1
     print(url, code)
   end
 end
 
--- Each worker takes the next address until there is none.
-local function worker()
-  while after < #list do
-    after = after + 1
-    fetch(list[after])
+local function main(...)
+  local list = addresses(...)
+  assert(list[1], "usage: fetch.lua [-n COUNT] URL...")
+  local start, after, counts = socket.gettime(), 0, { failed = 0, bytes = 0 }
+  -- Each of the tasks takes the next address until there is none.
+  local function work()
+    while after < #list do
+      after = after + 1
+      fetch(list[after], counts)
+    end
   end
+  task.group(function(group)
+    for _ = 1, math.min(AT_ONCE, #list) do group:spawn(work) end
+  end)
+  local opened = http.pool:statistics().opened
+  http.pool:close()
+  print(("%d pages, %d failed, %d bytes, %d connections"):format(#list, counts.failed, counts.bytes, opened))
+  io.stderr:write(("%.0f pages a second\n"):format(#list / (socket.gettime() - start)))
+  if counts.failed > 0 then os.exit(1) end
 end
 
-task.run(function()
-  for _ = 1, math.min(AT_ONCE, #list) do task.spawn(worker) end
-end)
-
-local statistics = http.pool:statistics()
-http.pool:close()
-print(("%d pages, %d failed, %d bytes, %d connections"):format(#list, failed, bytes, statistics.opened))
-io.stderr:write(("%.0f pages a second\n"):format(#list / (socket.gettime() - start)))
-os.exit(failed == 0 and 0 or 1)
+if task.current() then main(...) else task.run(main, ...) end

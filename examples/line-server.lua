@@ -1,14 +1,16 @@
 -- A server with a line protocol and deadlines, and a client that tries it. Self-contained.
 --
---     luasocket examples/line-server.lua [PORT]
+--     luasocket --task examples/line-server.lua [PORT]
+--     luasocket --workers 0 examples/line-server.lua PORT     on all cores
 --
 -- Commands: ADD a b, TIME, QUIT. A client that is silent for 30 seconds, or takes more than a minute in all, is sent away;
--- at most 100 are served at once. Without a port it serves its own client only, and ends.
+-- at most 1000 are served at once. SIGTERM and Ctrl-C close the port and send clients away when they have got the answer
+-- to their next command, or after some seconds. Without a port it serves its own client only, and ends.
 
 local socket = require "socket"
 local task = require "socket.task"
 
-local SILENCE, SESSION, MOST = 30, 60, 100
+local SILENCE, SESSION, MOST, LONGEST = 30, 60, 1000, 1000
 
 local commands = {}
 
@@ -21,25 +23,31 @@ end
 
 function commands.TIME() return "OK " .. os.date("!%Y-%m-%dT%H:%M:%SZ") end
 
+local function answer(line)
+  local word, arguments = line:match("^(%S+) ?(.*)$")
+  local command = commands[word]
+  return command and command(arguments) or "ERR unknown command"
+end
+
+-- How it ends, in a word for the client; nil if that has gone.
 local function converse(client)
   client:settimeout(SILENCE)
   client:send("HELLO\n")
   while true do
-    local line, err = client:receive()
-    if not line then
-      if err == "timeout" then client:send("BYE too quiet\n") end
-      return
-    end
-    local word, arguments = line:match("^(%S+) ?(.*)$")
-    if word == "QUIT" then return client:send("BYE\n") end
-    local command = commands[word]
-    client:send((command and command(arguments) or "ERR unknown command") .. "\n")
+    local line, problem = client:receive("*l", "", LONGEST)
+    if problem == "timeout" then return "too quiet" end
+    if problem == "line too long" then return problem end
+    if not line then return nil end
+    if line == "QUIT" then return "see you" end
+    if not client:send(answer(line) .. "\n") then return nil end
+    if task.stopping() then return "closing" end
   end
 end
 
 local function handle(client)
-  local _, late = task.timeout(SESSION, converse, client)
-  if late == "timeout" then client:send("BYE too long\n") end
+  local word, problem = task.timeout(SESSION, converse, client)
+  if problem == "timeout" then word = "too late" end
+  if word then client:send("BYE " .. word .. "\n") end
 end
 
 local function try(server)
@@ -51,15 +59,13 @@ local function try(server)
     print("> " .. line, (client:receive()))
   end
   client:close()
+  server:close() -- ends task.serve
 end
 
-task.run(function(port)
-  local server = assert(socket.bind("127.0.0.1", port or 0))
-  if not port then
-    task.spawn(function()
-      try(server)
-      server:close()
-    end)
-  end
+local function main(port)
+  local server = assert(socket.bind("127.0.0.1", port or 0, { backlog = 1024, reuseport = arg.workers ~= nil }))
+  if not port then task.spawn(try, server) end
   assert(task.serve(server, handle, { max = MOST }))
-end, tonumber((arg or {})[1]))
+end
+
+if task.current() then main(...) else task.run(main, ...) end

@@ -1,6 +1,6 @@
 -- A small HTTP server, good enough to try clients on: the files of a folder, with ranges and lists, and an echo.
 --
---     luasocket examples/serve.lua [PORT [FOLDER]]
+--     luasocket --task examples/serve.lua [PORT [FOLDER]]
 --
 -- It prints its address, and each request. POST and PUT to any path answer what was sent. Each connection has a task of
 -- its own, and serves as many requests as the client likes; after ten seconds of silence it is closed.
@@ -104,10 +104,14 @@ local function converse(client)
     print(result.code, request.method, request.target)
     io.stdout:flush()
     local sent = send(client, request, result, last)
-  until last or not sent
+  until last or not sent or task.stopping()
 end
 
-local server = assert(socket.bind("127.0.0.1", port))
-print(("http://%s:%d/"):format(server:getsockname()))
-io.stdout:flush()
-task.run(function() task.serve(server, converse) end)
+local function main()
+  local server = assert(socket.bind("127.0.0.1", port))
+  print(("http://%s:%d/"):format(server:getsockname()))
+  io.stdout:flush()
+  assert(task.serve(server, converse))
+end
+
+if task.current() then main() else task.run(main) end

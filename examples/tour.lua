@@ -4,12 +4,12 @@
 --
 --     cargo run --release -- examples/tour.lua
 --
--- It uses only what LuaSocket has, too, so it runs there as well: `lua5.1 examples/tour.lua`.
+-- But for the last stop, tasks, it uses only what LuaSocket has, too, so it runs there as well: `lua5.1 examples/tour.lua`.
 
 local socket = require "socket"
 
-local assert, coroutine, ipairs, print = assert, coroutine, ipairs, print
-local string, table = string, table
+local assert, coroutine, ipairs, pcall, print = assert, coroutine, ipairs, pcall, print
+local require, string, table = require, string, table
 
 local function heading(text) print("\n" .. text) end
 local function say(...) print("    " .. string.format(...)) end
@@ -184,9 +184,54 @@ local function line_protocol()
 end
 
 --------------------------------------------------------------------------------------------------------------------
+-- Each client has a task of its own, which waits for it in plain words; the others go on meanwhile.
+local function slow_echo(task, client)
+  for line in function() return client:receive() end do
+    task.sleep(0.1)
+    client:send(line .. "\n")
+  end
+end
+
+local function ask_all(task, host, port)
+  task.group(function(group)
+    for _, name in ipairs { "ann", "bob", "eve" } do
+      group:spawn(function()
+        local client = assert(socket.connect(host, port))
+        assert(client:send(name .. "\n"))
+        say("%s hears: %s", name, assert(client:receive()))
+        client:close()
+      end)
+    end
+  end)
+end
+
+local function tasks()
+  local there, task = pcall(require, "socket.task")
+  if not there then return end -- this is another LuaSocket
+  heading "Tasks: the same calls, but nobody waits for another"
+  task.run(function()
+    local server = assert(socket.bind("127.0.0.1", 0))
+    local host, port = server:getsockname()
+    local service = task.spawn(task.serve, server, function(client) slow_echo(task, client) end)
+    local start = task.now()
+    ask_all(task, host, port)
+    say("each answer took 0.1 seconds, all three %.1f", task.now() - start)
+
+    local client = assert(socket.connect(host, port))
+    local line, problem = task.timeout(0.2, client.receive, client)
+    assert(line == nil)
+    say("a deadline covers whatever is done in it: %s", problem)
+    client:close()
+    server:close()
+    say("the server has ended, and with it all its tasks: %s", service:join())
+  end)
+end
+
+--------------------------------------------------------------------------------------------------------------------
 print(socket._VERSION)
 look_up()
 tcp_echo()
 udp_exchange()
 timeout()
 line_protocol()
+tasks()

@@ -1,4 +1,4 @@
--- The example programs of the protocol clients, run as a user runs them.
+-- The example programs, run as a user runs them.
 
 local t = require "support"
 local socket = require "socket"
@@ -159,5 +159,200 @@ t.fix("mirror-ftp", function()
   t.equal(code, 0)
   t.equal(select(2, t.shell("diff -r " .. root .. "/top " .. target)), 0)
 end, 15)
+
+-------------------------------------------------------------------------------------------------------------- tasks
+
+-- The ways to run an example of tasks: by itself, and as the runner's first task.
+local WAYS = package.preload["luasocket.alloc"] and { "", "--task --grace 20" } or { "" }
+
+-- Calls `try(launch, drains)` for each way. `launch(name, ...)` starts an example that serves, on a free port; returns the child,
+-- its port, and a function that connects.
+local function in_all_ways(name, try)
+  for _, options in ipairs(WAYS) do
+    t.fix(name .. " " .. options, function()
+      local child = t.launch((example(name, "0", try.host, try.port and try.port())
+        :gsub("^%S+", function(word) return word .. " " .. options end)))
+      local port = child:read():match "^listening at 127%.0%.0%.1, port (%d+)$"
+      local function connect()
+        local client = t.closing(assert(socket.connect("127.0.0.1", port)))
+        client:settimeout(5)
+        return client
+      end
+      try.run(connect, child, options ~= "")
+    end)
+  end
+end
+
+-- Ends a server by a signal; it lets those whom it serves finish if it runs as a task.
+local function drain(child, drains)
+  child:signal()
+  local text, status = child:finish()
+  t.equal(status, drains and 0 or 143)
+  t.equal(text, "")
+end
+
+in_all_ways("echo-server", {
+  run = function(connect, child, drains)
+    local one, other = connect(), connect()
+    one:send "one"
+    other:send "other"
+    t.equal(one:receive(3), "one")
+    t.equal(other:receive(5), "other")
+    other:send(CONTENT:rep(10))
+    t.ok(other:receive(1000000) == CONTENT:rep(10))
+    if drains then
+      child:signal()
+      one:send "still"
+      t.equal(one:receive(5), "still")
+      one:close()
+      other:close()
+      local text, status = child:finish()
+      t.equal(text, "")
+      t.equal(status, 0)
+    else
+      drain(child, drains)
+    end
+  end,
+})
+
+in_all_ways("chat-room", {
+  run = function(connect, child, drains)
+    local ann, bob, eve = connect(), connect(), connect()
+    for _, client in ipairs { ann, bob, eve } do t.equal(client:receive(), "Who are you?") end
+    ann:send "ann\n"
+    t.equal(ann:receive(), "* ann is here")
+    eve:send "ann\n"
+    t.equal(eve:receive(), "Sorry.")
+    t.returns({ nil, "closed", "" }, eve:receive())
+    bob:send "bob\n"
+    t.equal(ann:receive(), "* bob is here")
+    t.equal(bob:receive(), "* bob is here")
+    ann:send "hello\nbob\n"
+    for _, client in ipairs { ann, bob } do
+      t.equal(client:receive(), "ann: hello")
+      t.equal(client:receive(), "ann: bob")
+    end
+    local cid = connect()
+    cid:send "cid\n"
+    t.equal(cid:receive(), "Who are you?")
+    t.equal(bob:receive(), "* cid is here")
+    cid:close()
+    t.equal(bob:receive(), "* cid has left")
+    if drains then
+      child:signal()
+      t.equal(bob:receive(), "* the room closes")
+      t.returns({ nil, "closed", "" }, bob:receive())
+      local text, status = child:finish()
+      t.equal(text, "")
+      t.equal(status, 0)
+    else
+      drain(child, drains)
+    end
+  end,
+})
+
+in_all_ways("tcp-proxy", {
+  host = "127.0.0.1",
+  port = function()
+    local target = t.spawn [[
+      local socket, task = require "socket", require "socket.task"
+      local server = assert(socket.bind("127.0.0.1", 0))
+      print((select(2, server:getsockname())))
+      task.run(task.serve, server, function(client) client:send("all: " .. client:receive("*a")) end)
+    ]]
+    return target:read()
+  end,
+  run = function(connect, child, drains)
+    local one, other = connect(), connect()
+    one:send "one"
+    other:send(CONTENT)
+    one:shutdown "send"
+    other:shutdown "send"
+    t.ok(other:receive "*a" == "all: " .. CONTENT)
+    t.equal(one:receive "*a", "all: one")
+    drain(child, drains)
+  end,
+})
+
+t.fix("tcp-proxy: nobody behind it", function()
+  local unused = string.format("%d", t.unused_port())
+  local child = t.launch(example("tcp-proxy", "0", "127.0.0.1", unused))
+  local port = child:read():match "%d+$"
+  local client = t.closing(assert(socket.connect("127.0.0.1", port)))
+  t.equal(child:read(), "no connection to 127.0.0.1: connection refused")
+  t.returns({ nil, "closed", "" }, client:receive())
+end)
+
+-- The example's command in each way.
+local function each_way(name, ...)
+  local commands = {}
+  for i, options in ipairs(WAYS) do
+    commands[i] = example(name, ...):gsub("^%S+", function(word) return word .. " " .. options end)
+  end
+  return ipairs(commands)
+end
+
+t.fix("port-scanner", function()
+  local _, port = t.server()
+  for _, command in each_way("port-scanner", "localhost", port - 1, port + 1) do
+    local text, status = t.shell(command)
+    t.match(text, ("\n?%d\topen\t"):format(port))
+    t.match(text, "\n%d open, %d refused, 0 silent, 0 failed\n$")
+    t.equal(status, 0)
+  end
+  -- A thousand.
+  local first = math.min(port, 65535 - 999)
+  local text = t.shell(example("port-scanner", "127.0.0.1", first, first + 999))
+  t.match(text, ("%d\topen\t"):format(port))
+  local open, refused = text:match "\n(%d+) open, (%d+) refused, 0 silent, 0 failed\n$"
+  t.equal(open + refused, 1000)
+end)
+
+t.fix("parallel-lookups", function()
+  for _, command in each_way("parallel-lookups", "127.0.0.1", "no-such-name.invalid", "::1") do
+    local text, status = t.shell(command)
+    t.match(text, "^127%.0%.0%.1\t127%.0%.0%.1\nno%-such%-name%.invalid\tno address: [^\n]+\n::1\t::1\n$")
+    t.equal(status, 1)
+  end
+  local list = {}
+  for i = 1, 200 do list[i] = "127.0.0." .. i end
+  local text, status = t.shell("printf '" .. table.concat(list, "\\n") .. "\\n' | " .. example("parallel-lookups"))
+  t.equal(select(2, text:gsub("(127%.0%.0%.%d+)\t%1\n", "")), 200)
+  t.equal(status, 0)
+end)
+
+t.fix("line-server", function()
+  for _, command in each_way "line-server" do
+    local text, status = t.shell(command)
+    t.equal(text, "HELLO\tnil\tnil\n> ADD 3 4\tOK 7\n> ADD 3\tERR two numbers, please\n> JUMP\tERR unknown command\n> QUIT\tBYE see you\n")
+    t.equal(status, 0)
+  end
+end)
+
+t.fix("line-server: draining, and long lines", function()
+  if not WAYS[2] then t.skip "this is not the runner" end
+  local port = string.format("%d", t.unused_port())
+  local child = t.launch((example("line-server", port):gsub("^%S+", "%0 --workers 2 --grace 20")))
+  local one, other = t.connect(socket.tcp, "127.0.0.1", port), t.connect(socket.tcp, "127.0.0.1", port)
+  for _, client in ipairs { one, other } do
+    client:settimeout(5)
+    t.equal(client:receive(), "HELLO")
+  end
+  other:send(("x"):rep(1001))
+  t.equal(other:receive(), "BYE line too long")
+  child:signal()
+  local problem
+  repeat
+    local late
+    late, problem = socket.connect("127.0.0.1", port)
+    if late then late:close() end
+  until problem == "connection refused"
+  one:send "ADD 1 2\n"
+  t.equal(one:receive(), "OK 3")
+  t.equal(one:receive(), "BYE closing")
+  local text, status = child:finish()
+  t.equal(text, "")
+  t.equal(status, 0)
+end)
 
 t.done()
