@@ -169,6 +169,7 @@ unsafe fn wait_in_task(l: *mut lua_State, lists: Lists, limit: Limit) -> c_int {
     unsafe {
         let (subject, buffered) = collect_any(l, lists);
         (*subject).limit = if buffered { Limit::Now } else { limit };
+        (*subject).selector.park();
         if buffered {
             let ready = guard(l, || wait(&mut *subject, Limit::Now));
             let _ = push_ready(l, subject, ready);
@@ -198,7 +199,9 @@ impl Subject for Call {
     }
 
     fn closing(&mut self, fd: i32) {
-        self.selector.drop_fd(fd);
+        let connecting = &self.connecting;
+        self.selector
+            .closing(fd, |at| connecting.iter().any(|&(_, place)| place == at));
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Selector {
     entries: Vec<Entry>,
     polled: Vec<PollFd>,
     foreign: bool,
+    /// Whether others run meanwhile, who may close what is watched.
+    parked: bool,
+    /// Whether they have.
+    closed: bool,
 }
 
 /// A stream among what is watched that is still connecting.
@@ -47,6 +51,14 @@ impl Selector {
     pub fn begin(&mut self) {
         self.entries.clear();
         self.foreign = false;
+        self.parked = false;
+        self.closed = false;
+    }
+
+    /// From now on others run while the call waits. What they close is ready, as using it
+    /// will not wait.
+    pub fn park(&mut self) {
+        self.parked = true;
     }
 
     /// Watches `fd` in `direction`; `index` is for the caller. `serial` is 0 for a
@@ -82,6 +94,12 @@ impl Selector {
         if self.entries.is_empty() && limit.is_now() {
             return Ok(false);
         }
+        if self.closed {
+            for entry in &mut self.entries {
+                entry.ready = entry.fd == sys::INVALID;
+            }
+            return Ok(true);
+        }
         let found = match self.wait_kept(limit) {
             Some(found) => found,
             None if connecting.is_empty() => self.poll(limit),
@@ -104,9 +122,15 @@ impl Selector {
         (&mut self.polled, wake)
     }
 
-    /// Watches `fd` no more: it is being closed.
-    pub fn drop_fd(&mut self, fd: Fd) {
-        self.entries.retain(|entry| entry.fd != fd);
+    /// Notes that `fd` is being closed. What is connecting has its own way to tell: it
+    /// may go on under the same number.
+    pub fn closing(&mut self, fd: Fd, is_connecting: impl Fn(usize) -> bool) {
+        for (place, entry) in self.entries.iter_mut().enumerate() {
+            if entry.fd == fd && !is_connecting(place) {
+                entry.fd = sys::INVALID;
+                self.closed = true;
+            }
+        }
     }
 
     /// What was found ready, in the order of watching.
@@ -129,10 +153,11 @@ impl Selector {
 
     fn read_polled(&mut self) -> Result<()> {
         for (entry, polled) in self.entries.iter_mut().zip(&self.polled) {
-            if polled.revents() & sys::POLLNVAL != 0 {
+            let invalid = polled.revents() & sys::POLLNVAL != 0;
+            if invalid && !self.parked {
                 return Err(Error::Os(sys::EBADF));
             }
-            entry.ready = is_ready(entry.direction, polled.revents());
+            entry.ready = invalid || is_ready(entry.direction, polled.revents());
         }
         Ok(())
     }
@@ -166,7 +191,8 @@ impl Selector {
             if !connecting.stream.advance_connect() {
                 continue;
             }
-            let failed = connecting.stream.progress != Progress::Established;
+            let progress = connecting.stream.progress;
+            let failed = !matches!(progress, Progress::Established | Progress::Connected);
             for at in connecting.places.into_iter().flatten() {
                 let entry = &mut self.entries[at];
                 entry.fd = connecting.stream.socket.fd();

@@ -362,6 +362,8 @@ impl<J: Parked> EventLoop<J> {
 
     /// Sees to it that `owner` is woken when its job can go on.
     fn await_job(&mut self, owner: Waiter) {
+        // What was closed until now does not concern who waits for the same number from now on.
+        self.hear_closing();
         let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
             return;
         };

@@ -225,6 +225,25 @@ fn closing_wakes_whoever_waits() {
 }
 
 #[test]
+fn a_number_that_was_closed_before_is_no_closing_of_its_next_owner() {
+    let (ours, theirs) = pair();
+    let mut events = EventLoop::new();
+    events.park(0, Read::new(ours, 1), Limit::None, None);
+    let (next_ours, next_theirs) = pair();
+    drop(events.take(0)); // closes
+    // In one step: between two, another test might be given the number.
+    sys::move_fd(next_ours, ours).unwrap();
+    events.park(1, Read::new(ours, 1), Limit::None, None);
+    assert!(next(&mut events, SOON).is_none());
+    assert_eq!(events.job(1).unwrap().outcome, None);
+    sys::send(next_theirs, b"x").unwrap();
+    expect(&mut events, 1, Over::Done);
+    for fd in [theirs, next_theirs] {
+        sys::close(fd);
+    }
+}
+
+#[test]
 fn a_wait_that_ended_otherwise_takes_nobodys_edge() {
     let (ours, theirs) = pair();
     let (idle, other) = pair();
