@@ -88,13 +88,23 @@ impl Attempt {
             Err(sys::EISCONN) => Ok(()),
             // A router's "unreachable" is an error that makes the descriptor ready, but
             // Linux 6.8 and later go on trying.
-            Err(sys::EALREADY) => Err(sys::pending_error(self.fd)
-                .err()
-                .unwrap_or(sys::EINPROGRESS)),
+            Err(sys::EALREADY) => Err(match sys::pending_error(self.fd) {
+                Err(errno) => errno,
+                // Shut down meanwhile: nothing would wait for what comes of it.
+                Ok(()) if self.is_hung_up() => sys::ECONNABORTED,
+                Ok(()) => sys::EINPROGRESS,
+            }),
             // Not Linux: the attempt has failed, and this tells no more than that.
             Err(sys::EINVAL) => Err(sys::pending_error(self.fd).err().unwrap_or(sys::EINVAL)),
             result => result,
         }
+    }
+
+    /// Whether it was shut down, as opposed to having failed.
+    fn is_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd, sys::POLLOUT)];
+        let polled = sys::poll(&mut fds, Some(Duration::ZERO));
+        polled.is_ok() && fds[0].revents() & (sys::POLLHUP | sys::POLLERR) == sys::POLLHUP
     }
 }
 

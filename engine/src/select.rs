@@ -164,6 +164,7 @@ impl Selector {
 
     /// As [`Selector::poll`], stepping the connects among what is watched.
     fn poll_connecting(&mut self, list: &mut [Connecting<'_>], limit: Limit) -> Result<()> {
+        let mut late = false;
         loop {
             let over = self.advance(list);
             let limit = if over { Limit::Now } else { limit };
@@ -179,6 +180,10 @@ impl Selector {
             }
             if self.entries.iter().any(|entry| entry.ready) {
                 return Ok(());
+            }
+            // What is ready in vain again and again must not outlast the limit.
+            if std::mem::replace(&mut late, limit.is_over()) {
+                return Err(Error::Timeout);
             }
         }
     }
