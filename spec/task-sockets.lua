@@ -125,10 +125,10 @@ everywhere("receive a great deal", function()
 end, WAITS)
 
 everywhere("receive within a limit", function()
-  local client = dial "for i = 1, 6 do sleep(0.01) send 'x' end sleep(0.4) send 'late'"
+  local client = dial "for i = 1, 6 do sleep(0.01) send 'x' end sleep(2) send 'late'"
   client:settimeout(0.2)
   local took = t.elapsed(function() t.returns({ n = 3, nil, "timeout", "xxxxxx" }, client:receive(10)) end)
-  t.between(took, 0.2, 0.39)
+  t.between(took, 0.2, 1.5)
 end, WAITS)
 
 everywhere("receive within a limit of the whole call", function()
@@ -140,7 +140,7 @@ everywhere("receive within a limit of the whole call", function()
     t.equal(err, "timeout")
     t.between(#part, 1, 12)
   end)
-  t.between(took, 0.1, 0.5)
+  t.between(took, 0.1, 0.55)
 end, WAITS)
 
 everywhere("receive with no time", function()
