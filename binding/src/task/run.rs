@@ -219,10 +219,12 @@ unsafe fn prepare(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) -> (
             // The entry goes on by itself.
             _ if suspend::CONTINUES => (0, false),
             Next::Results(job) => {
+                let top = lua::lua_gettop(l);
                 lua::luaL_checkstack(l, lua::LUA_MINSTACK, std::ptr::null());
                 let pushed = job.push(l);
                 // There is room: the entry has left some of its slots for its results.
                 lua::lua_xmove(l, (*task).thread, pushed);
+                lua::lua_settop(l, top); // an entry may leave more than its results
                 *next = Next::Values(0);
                 (pushed, false)
             }
