@@ -309,7 +309,7 @@ local function acts_of(peers, open)
     function() return event:set() end,
     function() return event:clear() end,
     function() return socket.dns.toip "localhost" end,
-    function(client) return coroutine.wrap(client.receive)(client) end,
+    function(client) return coroutine.wrap(function() return client:receive() end)() end,
     function(client) return table.sort({ 1, 2, 3 }, function() client:receive(3) return false end) end,
     function(client) return select(2, pcall(client.receive, client, 100)) end,
     peers.pause,
