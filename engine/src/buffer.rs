@@ -96,8 +96,22 @@ impl Buffer {
     /// want makes a large block, but grows with what has really come, so a peer
     /// cannot make us reserve what it does not send. `None` when memory is lacking.
     pub fn fill<T>(&mut self, want: usize, recv: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
-        if self.bytes.capacity() == 0 && !stock::put_into(&mut self.bytes) {
-            return None;
+        self.fill_ahead(want, BLOCK, recv)
+    }
+
+    /// As [`Buffer::fill`], with a block of `ahead` bytes at least.
+    pub fn fill_ahead<T>(
+        &mut self,
+        want: usize,
+        ahead: usize,
+        recv: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Option<T> {
+        if self.bytes.capacity() < ahead {
+            if self.bytes.capacity() == 0 && !stock::put_into(&mut self.bytes) {
+                return None;
+            }
+            let more = ahead.saturating_sub(self.bytes.len());
+            self.bytes.try_reserve_exact(more).ok()?;
         }
         if self.spare() < want.min(BLOCK / 4) {
             self.compact();

@@ -5,7 +5,7 @@
 //! 1. [`error`]: what can go wrong, and the words LuaSocket has for it.
 //! 2. [`deadline`]: from two timeouts to one limit for a call.
 //! 3. [`operation`]: the shape of everything that can wait, and what drives it.
-//! 4. [`buffer`], [`transport`], [`stream`]: a byte on its way up, and down.
+//! 4. [`buffer`], [`transport`], `flow`, [`stream`]: a byte on its way up, and down.
 //! 5. [`datagram`], [`unix`], [`connect`], [`connecting`], [`resolve`], [`select`], [`kept`], [`options`]: the rest
 //!    of the operations.
 //! 6. [`event_loop`] and [`timers`]: many operations at once.
@@ -25,6 +25,7 @@ pub mod deadline;
 pub mod dns;
 pub mod error;
 pub mod event_loop;
+mod flow;
 pub mod interrupt;
 pub mod kept;
 pub mod operation;

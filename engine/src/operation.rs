@@ -36,6 +36,12 @@ pub trait Operation<S: ?Sized> {
     /// What the last step, which answered [`Step::Wait`], waits for.
     fn interest<'a>(&'a mut self, subject: &'a mut S) -> Interest<'a>;
 
+    /// Before the first byte is waited for: waits a moment for many, if they are likely to
+    /// come. Whether it waited.
+    fn linger(&mut self, _: &mut S, _: Limit) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The result when waiting ends for the reason `why` ([`Error::Timeout`],
     /// [`Error::Interrupted`], or a failure of the wait itself).
     fn give_up(&mut self, subject: &mut S, why: Error) -> Self::Output;
@@ -115,7 +121,12 @@ pub fn go_on<S: ?Sized, O: Operation<S>>(
             Step::Drained | Step::Wait => {
                 // What is ready in vain again and again must not outlast the limit.
                 over = limit.is_over();
-                match wait(op.interest(subject), bound) {
+                let lingered = op.linger(subject, bound);
+                let ready = match lingered {
+                    Ok(false) => wait(op.interest(subject), bound),
+                    lingered => lingered.map(usize::from),
+                };
+                match ready {
                     Ok(0) => {} // a pause is over, not the wait
                     Ok(_) => bound = limit.of_one_wait(),
                     Err(why) => return op.give_up(subject, why),

@@ -7,7 +7,9 @@ use memchr::memchr;
 use crate::address::Family;
 use crate::buffer::Buffer;
 use crate::connect::{Connect, Progress};
+use crate::deadline::Limit;
 use crate::error::{Error, Result};
+use crate::flow::Flow;
 use crate::operation::{Direction, Interest, Operation, Step, drive};
 use crate::socket::Socket;
 use crate::sys::{self, Fd};
@@ -29,6 +31,8 @@ pub struct Stream {
     pub progress: Progress,
     /// The name that `connect` was asked for, or the address.
     pub host: Option<Box<[u8]>>,
+    /// Whether bytes come without a pause.
+    flow: Flow,
     /// A descriptor that `accept` took and nobody has fetched yet.
     accepted: Fd,
 }
@@ -155,6 +159,7 @@ impl Stream {
             connect: None,
             progress: Progress::None,
             host: None,
+            flow: Flow::default(),
             accepted: sys::INVALID,
         }
     }
@@ -504,6 +509,14 @@ impl Operation<Stream> for Receive {
         stream.waits_for(Direction::Read)
     }
 
+    fn linger(&mut self, stream: &mut Stream, limit: Limit) -> Result<bool> {
+        let wanted = match self.pattern {
+            Pattern::Available => self.most,
+            _ => self.missing(stream),
+        };
+        stream.gather(wanted, limit)
+    }
+
     fn give_up(&mut self, stream: &mut Stream, why: Error) -> Received {
         self.partial(stream, Some(why))
     }
@@ -532,7 +545,8 @@ impl Stream {
     /// Reads once into the buffer; `want` as for [`Buffer::fill`].
     fn fill(&mut self, want: usize) -> Result<Filled> {
         let (fd, transport) = (self.socket.fd(), &mut self.transport);
-        let read = self.buffer.fill(want, |block| {
+        let ahead = self.flow.ahead();
+        let read = self.buffer.fill_ahead(want, ahead, |block| {
             let room = block.capacity() - block.len();
             loop {
                 match transport.recv(fd, block) {
@@ -545,6 +559,9 @@ impl Stream {
         let plain = matches!(self.transport, Transport::Socket);
         edge.drained =
             plain && edge.watched && !edge.hangup && matches!(read, Some(Ok((1.., true))));
+        if let Some(Ok((n, _))) = read {
+            self.flow.note(n);
+        }
         match read.ok_or(Error::NoMemory)? {
             Ok((0, _)) => Ok(Filled::End),
             Ok((_, true)) => Ok(Filled::Short),
@@ -554,6 +571,15 @@ impl Stream {
             Err(sys::ENOTCONN) if self.progress == Progress::Spent => Err(Error::Closed),
             Err(errno) => Err(self.transport.error(errno)),
         }
+    }
+
+    /// Waits for a large piece of the `wanted` bytes, if the stream is in flow. Whether it
+    /// is.
+    fn gather(&mut self, wanted: usize, limit: Limit) -> Result<bool> {
+        if self.connect.is_some() || !matches!(self.transport, Transport::Socket) {
+            return Ok(false);
+        }
+        self.flow.gather(self.socket.fd(), wanted, limit)
     }
 
     /// Takes the CR bytes out of the first `end` bytes of the buffer: moves the
@@ -572,6 +598,84 @@ impl Stream {
         self.buffer.consume(to);
         self.stats.received += to as u64;
         end - to
+    }
+}
+
+/// Passes over what is there, at least one byte and at most `most`.
+#[derive(Clone, Copy)]
+pub struct Skip {
+    most: usize,
+}
+
+impl Skip {
+    /// Begins to pass over up to `most` bytes, which is not 0.
+    pub fn new(most: usize) -> Skip {
+        Skip { most }
+    }
+
+    /// Reads into the buffer and takes it from there.
+    fn by_hand(self, stream: &mut Stream) -> Step<Sent> {
+        let mut op = Receive::bounded(Pattern::Available, self.most);
+        match op.step(stream) {
+            Step::Done(received) => {
+                stream.take(received);
+                let (count, error) = (received.len, received.error);
+                Step::Done(Sent { count, error })
+            }
+            Step::Drained => Step::Drained,
+            Step::Wait => Step::Wait,
+        }
+    }
+}
+
+impl Operation<Stream> for Skip {
+    type Output = Sent;
+
+    fn step(&mut self, stream: &mut Stream) -> Step<Sent> {
+        let done = |count, error| Step::Done(Sent { count, error });
+        let plain = stream.connect.is_none() && matches!(stream.transport, Transport::Socket);
+        let fd = stream.socket.fd();
+        if !plain || fd == sys::INVALID || !stream.buffer.is_empty() {
+            return self.by_hand(stream);
+        }
+        if stream.socket.edge.drained {
+            return Step::Wait;
+        }
+        let read = loop {
+            match sys::skip(fd, self.most) {
+                Some(Err(sys::EINTR)) => {}
+                Some(read) => break read,
+                None => return self.by_hand(stream),
+            }
+        };
+        let edge = &mut stream.socket.edge;
+        edge.drained =
+            edge.watched && !edge.hangup && matches!(read, Ok(n) if n > 0 && n < self.most);
+        match read {
+            Ok(0) => done(0, Some(Error::Closed)),
+            Ok(n) => {
+                stream.flow.note(n);
+                stream.stats.received += n as u64;
+                done(n, None)
+            }
+            Err(sys::EAGAIN) => Step::Wait,
+            Err(_) => self.by_hand(stream),
+        }
+    }
+
+    fn interest<'a>(&'a mut self, stream: &'a mut Stream) -> Interest<'a> {
+        stream.waits_for(Direction::Read)
+    }
+
+    fn linger(&mut self, stream: &mut Stream, limit: Limit) -> Result<bool> {
+        stream.gather(self.most, limit)
+    }
+
+    fn give_up(&mut self, _: &mut Stream, why: Error) -> Sent {
+        Sent {
+            count: 0,
+            error: Some(why),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub const SO_ERROR: Name = (SOL_SOCKET, libc::SO_ERROR);
 pub const SO_KEEPALIVE: Name = (SOL_SOCKET, libc::SO_KEEPALIVE);
 pub const SO_LINGER: Name = (SOL_SOCKET, libc::SO_LINGER);
 pub const SO_RCVBUF: Name = (SOL_SOCKET, libc::SO_RCVBUF);
+pub const SO_RCVLOWAT: Name = (SOL_SOCKET, libc::SO_RCVLOWAT);
 pub const SO_REUSEADDR: Name = (SOL_SOCKET, libc::SO_REUSEADDR);
 pub const SO_REUSEPORT: Name = (SOL_SOCKET, libc::SO_REUSEPORT);
 pub const SO_SNDBUF: Name = (SOL_SOCKET, libc::SO_SNDBUF);

@@ -21,6 +21,23 @@ pub fn recv(fd: Fd, into: &mut Vec<u8>) -> Result<usize> {
     Ok(n)
 }
 
+/// `recv(2)` of up to `most` bytes that nobody wants to see, where the kernel need not copy them. `None` where it must.
+pub fn skip(fd: Fd, most: usize) -> Option<Result<usize>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Of TCP alone; others would write to where there is no room.
+        match syscall!(recv(fd, std::ptr::null_mut(), most, libc::MSG_TRUNC)) {
+            Err(libc::EFAULT | libc::EINVAL | libc::EOPNOTSUPP) => None,
+            n => Some(n.map(|n| n as usize)),
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (fd, most);
+        None
+    }
+}
+
 /// `read(2)` into the spare capacity of `into`, which must not be none.
 pub fn read(fd: Fd, into: &mut Vec<u8>) -> Result<usize> {
     let room = into.spare_capacity_mut();
