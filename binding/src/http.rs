@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use luasocket_codec::head::{self, Field};
 use luasocket_codec::http::{Fields, Flaw, Place, Status, first_line};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
@@ -64,6 +65,107 @@ unsafe extern "C-unwind" fn headers(l: *mut lua_State) -> c_int {
             Ok(()) => 1,
             Err(flaw) => fail(l, flaw),
         }
+    }
+}
+
+/// `request(method, target, fields, canonic [, spelled [, body]])`: the text of a request:
+/// its head and a body. `fields` maps names in lower case to texts and whole numbers (false
+/// stands for nothing); the other tables map them to what is written. nil if anything is not
+/// as it usually is, or does not belong into a head.
+unsafe extern "C-unwind" fn request(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua. What the fields point at lies in the arguments, and nothing
+    // collects garbage until it is written.
+    unsafe {
+        let (method, target) = (stack::check_bytes(l, 1), stack::check_bytes(l, 2));
+        lua::luaL_checktype(l, 3, lua::LUA_TTABLE);
+        lua::luaL_checktype(l, 4, lua::LUA_TTABLE);
+        lua::lua_settop(l, 6);
+        if lua::lua_getmetatable(l, 4) != 0 {
+            return 0;
+        }
+        let body = stack::opt_bytes(l, 6);
+        let scratch = scratch::open(l);
+        let mut fields = [Field::default(); MOST_FIELDS];
+        let clean = match collect(l, &mut fields) {
+            Some(count) => guard(l, || {
+                let out = &mut (*scratch).out;
+                let clean = head::write(method.get(), target.get(), &mut fields[..count], out);
+                out.extend(body.get());
+                clean
+            }),
+            None => false,
+        };
+        if clean {
+            scratch::push_out(l, scratch);
+        } else {
+            lua::lua_pushnil(l);
+        }
+    }
+    1
+}
+
+/// Reads the table of fields at 3. `None` if there is anything unusual.
+unsafe fn collect(l: *mut lua_State, fields: &mut [Field<'_>]) -> Option<usize> {
+    // SAFETY: as in `request`.
+    unsafe {
+        let mut count = 0;
+        lua::lua_pushnil(l);
+        while lua::lua_next(l, 3) != 0 {
+            let kind = lua::lua_type(l, -1);
+            if lua::lua_type(l, -2) != lua::LUA_TSTRING || count == fields.len() {
+                return None;
+            }
+            let name = stack::check_bytes(l, -2).get();
+            let mut field = Field::new(name, spelled(l).unwrap_or(name), b"");
+            match kind {
+                lua::LUA_TSTRING => field.value = stack::check_bytes(l, -1).get(),
+                lua::LUA_TNUMBER => field.number = Some(whole(l)?),
+                lua::LUA_TBOOLEAN if lua::lua_toboolean(l, -1) == 0 => {
+                    lua::lua_pop(l, 1);
+                    continue;
+                }
+                _ => return None,
+            }
+            fields[count] = field;
+            count += 1;
+            lua::lua_pop(l, 1);
+        }
+        Some(count)
+    }
+}
+
+/// How the name below the top is written, if a table tells.
+unsafe fn spelled<'a>(l: *mut lua_State) -> Option<&'a [u8]> {
+    // SAFETY: as in `request`; the text stays in the table.
+    unsafe {
+        for table in [4, 5] {
+            if lua::lua_istable(l, table) == 0 {
+                continue;
+            }
+            lua::lua_pushvalue(l, -2);
+            lua::lua_rawget(l, table);
+            let found = lua::lua_type(l, -1) == lua::LUA_TSTRING;
+            let text = found.then(|| stack::check_bytes(l, -1).get());
+            lua::lua_pop(l, 1);
+            if text.is_some() {
+                return text;
+            }
+        }
+        None
+    }
+}
+
+/// The number on top, if it is one that every Lua writes as digits alone.
+unsafe fn whole(l: *mut lua_State) -> Option<u64> {
+    // SAFETY: as in `request`.
+    unsafe {
+        #[cfg(any(feature = "lua53", feature = "lua54", feature = "lua55"))]
+        if lua::lua_isinteger(l, -1) == 0 {
+            return None;
+        }
+        let number = lua::lua_tonumber(l, -1);
+        let plain = (0.0..1e14).contains(&number) && number.fract() == 0.0;
+        plain.then_some(number as u64)
     }
 }
 
@@ -156,8 +258,12 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"headers", headers),
     (c"now", now),
     (c"place", place),
+    (c"request", request),
     (c"response", response),
 ];
 
 /// A table of this size is made at once.
 const USUAL_FIELDS: c_int = 8;
+
+/// More than a request usually has.
+const MOST_FIELDS: usize = 24;

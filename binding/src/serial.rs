@@ -87,4 +87,5 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"setfd", socket::setfd::<Serial>),
     (c"setstats", stream::setstats::<Serial>),
     (c"settimeout", socket::settimeout::<Serial>),
+    (c"skipany", stream::skipany::<Serial>),
 ];

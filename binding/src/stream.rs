@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use luasocket_engine::operation::Direction;
-use luasocket_engine::stream::{Accept, Pattern, Receive, Received, Send, Sent, Stream};
+use luasocket_engine::stream::{Accept, Pattern, Receive, Received, Send, Sent, Skip, Stream};
 use luasocket_engine::{Error, Result, sys};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -36,8 +36,8 @@ pub trait StreamKind: SocketKind + Kind<Body = Stream> {
 
 // Every function below is an entry (see `boundary.rs`).
 
-/// `receive([pattern [, prefix [, most]]])`: data, or `nil`, error, partial data; always
-/// three values. A line of more than `most` bytes is an error and stays where it is.
+/// `receive([pattern [, prefix [, options]]])`: data, or `nil`, error, partial data; always
+/// three values. A line of more than `options.most` bytes is an error and stays where it is.
 pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; `check` proved the kind.
     unsafe {
@@ -55,7 +55,7 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let Some(pattern) = pattern else {
             return push_received(l, stream, Received::EMPTY, context);
         };
-        let most = if count > 3 { most(l, 4) } else { usize::MAX };
+        let most = if count > 3 { most_of(l, 4) } else { usize::MAX };
         let mut op = Receive::bounded(pattern, most);
         match guard(l, || (*stream).at_hand(&mut op)) {
             Some(found) if !task::scheduler::budget_is_spent() => {
@@ -99,6 +99,61 @@ fn receiving(stream: *mut Stream, op: Receive, context: Context) -> Run<Stream, 
         limit: limit_of,
         finish: push_received,
         context,
+    }
+}
+
+/// `skipany([most])`: passes over what is there, at least one byte and at most `most`, and
+/// tells how many bytes that were; or `nil` and the error.
+pub unsafe extern "C-unwind" fn skipany<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
+        let op = Skip::new(most(l, 2).clamp(1, MOST_SKIPPED));
+        let (direction, limit) = (Some(Direction::Read), limit_of as fn(&mut Stream) -> _);
+        let (finish, context) = (push_skipped as _, ());
+        drive::run(
+            l,
+            Run {
+                subject: stream,
+                op,
+                direction,
+                limit,
+                finish,
+                context,
+            },
+        )
+    }
+}
+
+/// As much as is passed over by one call, which others may have to wait for.
+const MOST_SKIPPED: usize = 16 * 1024 * 1024;
+
+unsafe fn push_skipped(l: *mut lua_State, stream: *mut Stream, skipped: Sent, (): ()) -> c_int {
+    // SAFETY: called by an entry.
+    unsafe {
+        match skipped.error {
+            None => {
+                lua::lua_pushinteger(l, skipped.count as _);
+                1
+            }
+            Some(error) => fail(l, told(&*stream, error)),
+        }
+    }
+}
+
+/// The field `most` of the options at `arg`. What is no table is a surplus argument, which
+/// LuaSocket ignores.
+unsafe fn most_of(l: *mut lua_State, arg: c_int) -> usize {
+    // SAFETY: called by an entry.
+    unsafe {
+        if lua::lua_type(l, arg) != lua::LUA_TTABLE {
+            return usize::MAX;
+        }
+        stack::push_bytes(l, b"most");
+        lua::lua_rawget(l, arg);
+        let most = most(l, -1);
+        lua::lua_pop(l, 1);
+        most
     }
 }
 

@@ -354,4 +354,5 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"setstats", stream::setstats::<Tcp>),
     (c"settimeout", socket::settimeout::<Tcp>),
     (c"shutdown", stream::shutdown::<Tcp>),
+    (c"skipany", stream::skipany::<Tcp>),
 ];

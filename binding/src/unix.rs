@@ -328,6 +328,7 @@ const STREAM_METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"setstats", stream::setstats::<UnixStream>),
     (c"settimeout", socket::settimeout::<UnixStream>),
     (c"shutdown", stream::shutdown::<UnixStream>),
+    (c"skipany", stream::skipany::<UnixStream>),
 ];
 
 const DGRAM_METHODS: &[(&CStr, lua_CFunction)] = &[

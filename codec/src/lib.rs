@@ -10,7 +10,7 @@
 //! | [`wrap`], [`line_end`], [`dot`] | lines: their length, their ends, their first dots |
 //! | [`deflate`] | gzip and zlib |
 //! | [`digest`] | MD5, SHA-256, HMAC |
-//! | [`http`] | heads of messages |
+//! | [`http`], [`head`] | heads of messages, read and written |
 //! | [`url`], [`dot_segments`], [`percent`] | URLs: parts, paths, escapes |
 //!
 //! ```
@@ -33,6 +33,7 @@ pub mod deflate;
 pub mod digest;
 pub mod dot;
 pub mod dot_segments;
+pub mod head;
 pub mod http;
 pub mod line_end;
 #[cfg(any(test, feature = "fuzz"))]

@@ -38,7 +38,7 @@ socket.sinkt["http-chunked"] = body.chunkedsink
 M.schemes = {
   http = {
     port = 80,
-    create = function() return socket.tcp end,
+    create = prepare.tcp,
   },
   https = {
     port = 443,
@@ -172,7 +172,8 @@ local function request(reqt, content)
   end
   local simple = simpleform(reqt, content)
   local _, code, headers, line = guarded(simple)
-  return table.concat(simple.target), code, headers, line
+  local target = simple.target
+  return target[2] and table.concat(target) or target[1] or "", code, headers, line
 end
 
 -- `socket.protect` is looked up at each call: schedulers replace it.

@@ -16,6 +16,7 @@ M.TIMEOUT = 60
 
 -- A reply longer than this is given up.
 local MAXLINE = 8192
+local LINE = { most = MAXLINE }
 local MAXLINES = 2000
 
 local Control = { __name = "tp" }
@@ -54,7 +55,7 @@ local function nextline(self, start, timed)
     if left <= 0 then return nil, "timeout" end
     self.c:settimeout(left)
   end
-  local line, err = self.c:receive("*l", nil, MAXLINE)
+  local line, err = self.c:receive("*l", nil, LINE)
   if not line then return nil, err end
   if #line > MAXLINE then return nil, "line too long" end
   return line

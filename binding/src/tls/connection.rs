@@ -307,5 +307,6 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"setoption", socket::setoption::<Connection>),
     (c"setstats", stream::setstats::<Connection>),
     (c"settimeout", socket::settimeout::<Connection>),
+    (c"skipany", stream::skipany::<Connection>),
     (c"want", want),
 ];

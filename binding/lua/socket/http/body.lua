@@ -12,21 +12,20 @@ local M = {}
 
 -- A bound, so that no peer decides how much memory is used. A chunk up to this size comes in one piece.
 local BLOCK = 65536
-local LARGE = 262144
-local MAXSIZELINE = 8192
+local SIZELINE = { most = 8192 }
 
 -- Wherever a receive fails with some data, the data is given out and the next call meets the failure again.
 
 -- A socket that can say what is there is asked for no more and no less: a slow peer's bytes come at once, a quick one's
 -- in large pieces. Others are asked for a block, and have to wait for all of it.
 local function receiveblock(sock, left)
-  if sock.receiveany then return sock:receiveany(left < LARGE and left or LARGE) end
+  if sock.receiveany then return sock:receiveany(left < BLOCK and left or BLOCK) end
   local block = socket.BLOCKSIZE
   return sock:receive(left < block and left or block)
 end
 
 local function receivesize(sock)
-  local line, err = message.line(sock, MAXSIZELINE)
+  local line, err = message.line(sock, SIZELINE)
   if not line then return nil, err end
   local digits = string.match(line, "^%s*(%x+)%s*$") or string.match(line, "^%s*(%x+)%s*;")
   digits = digits and string.gsub(digits, "^0+(%x)", "%1")
@@ -35,14 +34,23 @@ local function receivesize(sock)
 end
 
 local function receiveend(sock)
-  local line, err = message.line(sock, MAXSIZELINE)
+  local line, err = message.line(sock, SIZELINE)
   if not line then return nil, err end
   if line ~= "" then return nil, "malformed chunk" end
   return true
 end
 
--- `ended` is called after the trailer was read. Trailer fields go into `headers`.
-function M.chunked(sock, headers, ended)
+-- A source for who looks at no chunk: bytes are passed over, and "" stands for them. How many that were is the third
+-- result.
+local function skip(sock, left)
+  local n, err = sock:skipany(left)
+  if not n then return nil, err, 0 end
+  return "", nil, n
+end
+
+-- `ended` is called after the trailer was read. Trailer fields go into `headers`. Where a body is `unseen`, only its end
+-- matters.
+function M.chunked(sock, headers, ended, unseen)
   local left, inside, over = 0, false, false
   return function()
     if over then return nil end
@@ -68,8 +76,12 @@ function M.chunked(sock, headers, ended)
       inside = true
     end
     local data, problem, partial
-    if left > BLOCK and sock.receiveany then
-      data, problem, partial = sock:receiveany(left < LARGE and left or LARGE)
+    if unseen then
+      data, problem, partial = skip(sock, left)
+      left = left - partial
+      return data, problem
+    elseif left > BLOCK and sock.receiveany then
+      data, problem, partial = sock:receiveany(BLOCK)
     else
       data, problem, partial = sock:receive(left < BLOCK and left or BLOCK)
     end
@@ -81,7 +93,7 @@ function M.chunked(sock, headers, ended)
 end
 
 -- With `whole` all that is left is asked for at once: for who wants one text of it anyway.
-function M.bylength(sock, length, ended, whole)
+function M.bylength(sock, length, ended, whole, unseen)
   local left = length
   return function()
     if left <= 0 then
@@ -89,7 +101,11 @@ function M.bylength(sock, length, ended, whole)
       return nil
     end
     local data, err, partial
-    if whole then
+    if unseen then
+      data, err, partial = skip(sock, left)
+      left = left - partial
+      return data, err
+    elseif whole then
       data, err, partial = sock:receive(left)
     else
       data, err, partial = receiveblock(sock, left)
@@ -105,7 +121,7 @@ function M.untilclosed(sock)
   local over = false
   return function()
     if over then return nil end
-    local data, err, partial = receiveblock(sock, LARGE)
+    local data, err, partial = receiveblock(sock, BLOCK)
     if data then return data end
     if err == "closed" then over = true end
     if partial and partial ~= "" then return partial end

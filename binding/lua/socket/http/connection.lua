@@ -17,26 +17,19 @@ Connection.__index = methods
 local M = { Connection = Connection }
 
 function M.open(host, port, create, timeout)
+  local c, err = create()
+  if not c then socket.try(nil, err) end
   local h = setmetatable({
-    c = socket.try(create()), try = nil, pending = nil, whole = nil, headers = nil, persistent = nil, complete = nil,
-    closed = nil,
+    c = c, try = nil, pending = nil, whole = nil, headers = nil, persistent = nil, complete = nil, closed = nil,
   }, Connection)
-  h.try = socket.newtry(function() h:close() end)
-  h.try(h.c:settimeout(timeout))
-  h.try(h.c:connect(host, port))
+  local try = socket.newtry(function() h:close() end)
+  h.try = try
+  try(c:settimeout(timeout))
+  try(c:connect(host, port))
   return h
 end
 
--- What is written gathers in `pending` while that is a text, so that a head and a small body go out together.
-
-function methods:write(text)
-  if self.pending then
-    self.pending = self.pending .. text
-    return #text
-  end
-  return self.try(self.c:send(text))
-end
-
+-- Sends the text in `pending`: a head, and a small body behind it.
 function methods:flush()
   local text = self.pending
   self.pending = nil
@@ -44,11 +37,11 @@ function methods:flush()
 end
 
 function methods:sendrequestline(method, uri)
-  return self:write(self.try(message.requestline(method or "GET", uri)))
+  return self.try(self.c:send(self.try(message.requestline(method or "GET", uri))))
 end
 
 function methods:sendheaders(headers, spelled)
-  self:write(self.try(message.block(headers, spelled)))
+  self.try(self.c:send(self.try(message.block(headers, spelled))))
   return 1
 end
 
@@ -75,17 +68,19 @@ function methods:receivestatusline()
     self.code, self.line = nil, nil
     return code, line
   end
-  local first = self.first or self.try(self.c:receive(5))
+  local first, err = self.first, nil
+  if not first then
+    first, err = self.c:receive(5)
+    if not first then self.try(nil, err) end
+  end
   self.first, self.untried = nil, nil
   if first ~= "HTTP/" then return nil, first end
   if self.whole then
-    local headers, persistent
-    code, line, headers, persistent = message.receivehead(self.c, first)
-    self.try(code, line)
-    self.headers, self.persistent = headers, persistent
+    code, line, self.headers, self.persistent = message.receivehead(self.c, first)
+    if not code then self.try(nil, line) end
     return code, line
   end
-  line = self.try(self.c:receive("*l", first, message.MAXLINE))
+  line = self.try(self.c:receive("*l", first, message.LINE))
   self.try(#line <= message.MAXLINE, "line too long")
   code, self.persistent = message.status(line)
   self.try(code, line)
@@ -103,8 +98,8 @@ function methods:bodysource(headers)
   local how, length, both = body.framing(headers)
   self.try(how, length)
   local function ended() self.complete = not both end
-  if how == "chunked" then return body.chunked(self.c, headers, ended) end
-  if how == "length" then return body.bylength(self.c, length, ended, self.collected) end
+  if how == "chunked" then return body.chunked(self.c, headers, ended, self.unseen) end
+  if how == "length" then return body.bylength(self.c, length, ended, self.collected, self.unseen) end
   return body.untilclosed(self.c)
 end
 

@@ -49,8 +49,15 @@ local function receiveany(self, most)
   return self.within:receiveany(most)
 end
 
+local function skipany(self, most)
+  if not armed(self) then return nil, "timeout" end
+  return self.within:skipany(most)
+end
+
 function M.timed(sock, instant)
-  return setmetatable({ within = sock, instant = instant, receiveany = sock.receiveany and receiveany }, Timed)
+  local timed = { within = sock, instant = instant }
+  timed.receiveany, timed.skipany = sock.receiveany and receiveany, sock.skipany and skipany
+  return setmetatable(timed, Timed)
 end
 
 function M.untimed(sock)

@@ -22,6 +22,8 @@ local SMALL = 16384
 local DRAIN = 65536
 -- Decompressed bodies are bounded even where nobody set `maxbody`.
 local MAXDECOMPRESSED = 268435456
+-- The sink that does not look at what it is given.
+local NULL, STEP = ltn12.sink.null(), ltn12.pump.step
 -- How long "100 Continue" is waited for.
 local CONTINUE = 1
 -- So many interim responses before the final one.
@@ -118,15 +120,15 @@ end
 
 -- Puts the request together in `pending`, as far as it goes out in one piece. Returns whether that is all of it.
 local function compose(r, h)
-  h.pending, h.whole = "", h.c.receiveany ~= nil
-  h:sendrequestline(r.method, r.target)
-  h:sendheaders(r.headers, r.spelled)
-  if not r.hasbody then return true end
-  local text = r.body
-  if not text or #text > SMALL or tonumber(r.headers["content-length"]) ~= #text then return false end
-  if r.expect or r.reqt.step then return false end
-  h:write(text)
-  return true
+  local text, err = r.body, nil
+  if text then
+    local inone = #text <= SMALL and tonumber(r.headers["content-length"]) == #text and not r.expect and not r.reqt.step
+    if not inone then text = nil end
+  end
+  h.whole = h.c.receiveany ~= nil
+  h.pending, err = message.request(r.method, r.target, r.headers, r.spelled, text)
+  if err then h.try(nil, err) end
+  return text ~= nil or not r.hasbody
 end
 
 -- For what a program has put in the place of `http.open`: only the public methods.
@@ -252,7 +254,7 @@ end
 -- The sink for the body: with its limit, behind the decoder. What the decoder takes away from the headers is the last
 -- result: the length by which the body still ends.
 local function sinkof(r, h, headers, sink)
-  sink = sink or ltn12.sink.null()
+  sink = sink or NULL
   local limit = r.reqt.maxbody
   if limit and (tonumber(headers["content-length"]) or 0) > limit then h.try(nil, "body too large") end
   local name = r.decompress and coding(headers)
@@ -311,6 +313,7 @@ function M.finish(r, h, code, headers, sink)
     if r.reqt.simple and not r.decompress then h.collected = h.whole end
     local chain, length = sinkof(r, h, headers, sink)
     local framing = length and { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] }
+    h.unseen = chain == NULL and not r.reqt.step and ltn12.pump.step == STEP and h.c.skipany ~= nil
     if r.reqt.step or getmetatable(h) ~= Connection or not receivesmall(h, framing or headers, chain) then
       h:receivebody(framing or headers, chain, r.reqt.step)
     end

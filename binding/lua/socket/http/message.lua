@@ -9,17 +9,19 @@ local socket = require "socket"
 local error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type =
   error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type
 local string, table = string, table
+local request = core.request
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
 
 local M = {}
 
--- What a peer may send before it is given up. `receive` of our own sockets takes the longest line as its third
+-- What a peer may send before it is given up. `receive` of our own sockets takes the longest line in its third
 -- argument and stops there; other objects ignore the argument, and the line is measured once it has arrived.
 M.MAXLINE = 65536
 M.MAXFIELDS = 1000
 M.MAXHEAD = 1048576
+M.LINE, M.HEAD = { most = M.MAXLINE }, { most = M.MAXHEAD }
 
--- The order of fields; what is not named here comes last, by name. Almost every request has the first four.
+-- The order of fields; what is not named here comes last, by name.
 local RANK, NONE = {}, {}
 for rank, name in ipairs {
   "host", "user-agent", "connection", "te", "accept", "accept-encoding", "authorization", "proxy-authorization",
@@ -48,21 +50,13 @@ function M.requestline(method, target)
   return method .. " " .. target .. " HTTP/1.1\r\n"
 end
 
--- Our own values need no look, nor does the host that was looked at last.
-local known = { ["close, TE"] = true, ["keep-alive, TE"] = true, trailers = true, [socket._VERSION] = true }
-local lasthost
-
-local function usable(value)
-  return known[value] or type(value) == "string" and clean(value)
-end
-
 local function line(name, spelled, value)
   local kind = type(value)
   if kind == "number" then
     value = tostring(value)
   elseif kind ~= "string" then
     error("header '" .. name .. "' is a " .. kind, 0)
-  elseif not known[value] and not clean(value) then
+  elseif not clean(value) then
     return nil, "invalid value of header '" .. name .. "'"
   end
   return (canonical.canonic[name] or spelled[name] or name) .. ": " .. value .. "\r\n"
@@ -81,49 +75,31 @@ local function lines(name, spelled, value)
   return text
 end
 
-local function others(headers, spelled, names)
-  local text = ""
-  table.sort(names, before)
-  for _, name in ipairs(names) do
-    if not RANK[name] and not find(name, "^[^%c%s:]+$") then return nil, "invalid header name" end
-    local more, err = lines(name, spelled, headers[name])
-    if not more then return nil, err end
-    text = text .. more
-  end
-  return text
-end
-
--- The four that almost every request has, in one piece.
-local function usual(headers)
-  local host, agent, connection, te = headers.host, headers["user-agent"], headers.connection, headers.te
-  local canonic = canonical.canonic
-  if host ~= lasthost then
-    if not usable(host) then return nil end
-    lasthost = host
-  end
-  if not (usable(agent) and usable(connection) and usable(te)) then return nil end
-  return (canonic.host or "host") .. ": " .. host .. "\r\n" .. (canonic["user-agent"] or "user-agent") .. ": " .. agent
-    .. "\r\n" .. (canonic.connection or "connection") .. ": " .. connection .. "\r\n" .. (canonic.te or "te") .. ": "
-    .. te .. "\r\n"
-end
-
 -- The header block, empty line included. `spelled` maps a lower-case name to what the user wrote, for names that
 -- `socket.headers` does not know.
 function M.block(headers, spelled)
-  local text = usual(headers)
-  local names
-  for name in pairs(headers) do
-    if not text or (RANK[name] or 100) > 4 then
-      names = names or {}
-      names[#names + 1] = name
-    end
-  end
-  if names then
-    local more, err = others(headers, spelled or NONE, names)
+  local names, text = {}, ""
+  for name in pairs(headers) do names[#names + 1] = name end
+  table.sort(names, before)
+  for _, name in ipairs(names) do
+    if not RANK[name] and not find(name, "^[^%c%s:]+$") then return nil, "invalid header name" end
+    local more, err = lines(name, spelled or NONE, headers[name])
     if not more then return nil, err end
-    text = (text or "") .. more
+    text = text .. more
   end
-  return (text or "") .. "\r\n"
+  return text .. "\r\n"
+end
+
+-- A request as it goes out, with a short body. What is usual needs nothing of the above.
+function M.request(method, target, headers, spelled, body)
+  local text = request(method, target, headers, canonical.canonic, spelled, body)
+  if text then return text end
+  local first, block, err
+  first, err = M.requestline(method, target)
+  if not first then return nil, err end
+  block, err = M.block(headers, spelled)
+  if not block then return nil, err end
+  return first .. block .. (body or "")
 end
 
 -- Lower-case names and their values, and the names as they were spelled.
@@ -141,10 +117,10 @@ function M.excerpt(text)
   return "'" .. sub(text, 1, 60):gsub("[%c\127-\255]", "?") .. (#text > 60 and "...'" or "'")
 end
 
-function M.line(sock, limit)
-  local text, err = sock:receive("*l", nil, limit)
+function M.line(sock, bound)
+  local text, err = sock:receive("*l", nil, bound)
   if not text then return nil, err end
-  if #text > limit then return nil, "line too long" end
+  if #text > bound.most then return nil, "line too long" end
   return text
 end
 
@@ -156,7 +132,7 @@ end
 -- A whole head, of which `first` was received, from a socket that knows when it ends. Returns code, line, headers and
 -- whether the connection stays open unless the headers say otherwise; or nil, a message and what came of it.
 function M.receivehead(sock, first)
-  local head, err, partial = sock:receive("*h", first, M.MAXHEAD)
+  local head, err, partial = sock:receive("*h", first, M.HEAD)
   if not head then
     if err == "line too long" then return nil, "header too long", partial end
     -- A line that is wrong is worse news than that there are no more.
@@ -180,13 +156,13 @@ end
 
 -- Reads the fields line by line up to the empty one: a table of lower-case name → value, repeats joined.
 function M.receiveheaders(sock)
-  local list, n, total, maxline = {}, 0, 0, M.MAXLINE
+  local list, n, total = {}, 0, 0
   while true do
-    local text, err = sock:receive("*l", nil, maxline)
+    local text, err = sock:receive("*l", nil, M.LINE)
     if text == "" then break end
     if not text then return nil, err end
     n, total = n + 1, total + #text
-    if #text > maxline then return nil, "line too long" end
+    if #text > M.MAXLINE then return nil, "line too long" end
     if total > M.MAXHEAD then return nil, "header too long" end
     if n > M.MAXFIELDS then return nil, "too many header fields" end
     if not find(text, ":", 1, true) and (n == 1 or byte(text) > 32) then return nil, "malformed response headers" end

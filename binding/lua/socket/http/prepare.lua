@@ -234,6 +234,11 @@ local function setpool(r, http, reqt)
   r.pool = type(reqt.pool) == "table" and reqt.pool or http.pool
 end
 
+-- The `create` of plain connections. It does not look at what it is given.
+function M.tcp()
+  return socket.tcp
+end
+
 -- The constructor is asked for late: a connection from the pool needs none.
 local function timed(create, instant)
   return function()
@@ -253,8 +258,12 @@ function M.constructor(r, http)
     create = proxies.through(create, r)
   elseif not create then
     local entry = r.proxy and http.schemes[r.proxy.scheme] or r.entry
-    create, err = entry.create(r.proxy and r.proxy.scheme == "https" and r.proxy or everything(r))
-    socket.try(create, err)
+    if entry.create == M.tcp then
+      create = socket.tcp
+    else
+      create, err = entry.create(r.proxy and r.proxy.scheme == "https" and r.proxy or everything(r))
+    end
+    if not create then socket.try(nil, err) end
   end
   return r.instant and timed(create, r.instant) or create
 end

@@ -116,7 +116,7 @@ end
 function methods:receive(sock)
   local line, headers, err
   repeat
-    line, err = message.line(sock, message.MAXLINE)
+    line, err = message.line(sock, message.LINE)
     if not line then return nil, err end
     local code = message.status(line)
     if not code then return nil, "invalid status line from proxy: " .. message.excerpt(line) end
