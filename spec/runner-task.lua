@@ -41,7 +41,7 @@ end)
 t.test("options before the script, and standard input", function()
   local text = t.shell("echo 'print(x, require \"socket.task\".current() ~= nil, ...)' | (" .. t.interpreter()
     .. " --task -e 'x = 5' - word)")
-  t.ok(text == "" or text == "5\ttrue\tword\n") -- the shell of the tests reads from nowhere
+  t.equal(text, "5\ttrue\tword\n")
   text = run("--grace 1 -e 'x = 5' --task", "print(x)")
   t.equal(text, "5\n")
 end)
@@ -79,10 +79,15 @@ t.test("what makes no sense is refused", function()
   for words, complaint in pairs {
     ["--task"] = "'%-%-task' needs a script to run",
     ["--task -e 'x=1'"] = "'%-%-task' needs a script to run",
-    ["--task -i x.lua"] = "'%-%-task' needs a script to run",
+    ["--task -i x.lua"] = "'%-%-task' does not go with '%-i'",
+    ["-i --workers 2"] = "'%-%-workers' does not go with '%-i'",
+    ["--workers 2"] = "'%-%-workers' needs a script to run",
+    ["--grace 2 --task -l socket"] = "'%-%-grace' needs a script to run",
     ["--workers"] = "'%-%-workers' needs argument",
     ["--workers many x.lua"] = "'%-%-workers' needs a number",
-    ["--workers 2 -"] = "'%-%-workers' needs a script to run",
+    ["--workers -1 x.lua"] = "'%-%-workers' needs a number",
+    ["--workers 100000 x.lua"] = "'%-%-workers' needs a number",
+    ["--workers 2 -"] = "'%-%-workers' needs a script in a file",
     ["--grace soon x.lua"] = "'%-%-grace' needs a number",
     ["--tasks x.lua"] = "unrecognized option '%-%-tasks'",
   } do
@@ -113,8 +118,120 @@ t.test("an error in one worker ends all, and is the program's", function()
     if arg.worker == 2 then error "no" end
     print(pcall(require "socket".sleep, 20))
   ]])
-  t.match(text, "task 'main': [^\n]+: no\n")
+  t.match(text, ": worker 2: task 'main': [^\n]+: no\n")
+  t.equal(select(2, text:gsub("worker", "")), 1)
   t.equal(status, 1)
+  -- What stands before the script, and the script itself, are read by each worker.
+  text, status = run("--workers 2 -e 'error(1)'", "")
+  t.match(text, ": worker [12]: ")
+  t.equal(select(2, text:gsub(": worker %d: ", "")), 2)
+  t.equal(status, 1)
+  text, status = run("--workers 1", "x = = 1")
+  t.ok(not text:find "worker")
+  t.equal(status, 1)
+end)
+
+t.test("a worker that has nothing more to do ends; the others go on", function()
+  local text, status = run("--workers 3", [[
+    require "socket".sleep(0.05 * (arg.worker - 1))
+    io.write(arg.worker .. "\n")
+  ]])
+  t.equal(text, "1\n2\n3\n")
+  t.equal(status, 0)
+end)
+
+t.test("what a program has written is not lost, however it ends", function()
+  local long = "io.stdout:setvbuf('full') io.write(('x'):rep(1000)) "
+  for what, expected in pairs { ["os.exit(3)"] = 3, ["error 'no'"] = 1, [""] = 0, ["require 'socket.task'.stop()"] = 0 } do
+    local text, status = run("--task", long .. what)
+    t.equal(select(2, text:gsub("x", "")) >= 1000, true, what)
+    t.equal(status, expected, what)
+  end
+end)
+
+t.test("arg is as without tasks", function()
+  local show = "for i = -5, 3 do io.write(i, ' ', tostring(arg[i]), '\\n') end"
+  local name = t.script(show)
+  local text, status = t.shell(t.interpreter() .. " --task --grace 1 " .. name .. " one -two")
+  local interpreter = t.interpreter():sub(2, -2)
+  t.equal(text, table.concat({ "-5 nil", "-4 " .. interpreter, "-3 --task", "-2 --grace", "-1 1", "0 " .. name, "1 one", "2 -two",
+    "3 nil", "" }, "\n"))
+  t.equal(status, 0)
+end)
+
+t.test("a script that knows nothing of tasks", function()
+  local port = string.format("%d", t.unused_port())
+  local child = t.launch(command("--workers 2 --grace 0.1", [[
+    local socket = require "socket"
+    local server = assert(socket.bind("127.0.0.1", arg[1], { reuseport = true }))
+    io.write "ready\n"
+    while true do
+      local client = server:accept()
+      local line = client:receive()
+      client:send("you said " .. line .. "\n")
+      client:close()
+    end
+  ]], port))
+  t.equal(child:read(), "ready")
+  t.equal(child:read(), "ready")
+  for i = 1, 10 do
+    local client = t.closing(assert(socket.connect("127.0.0.1", port)))
+    client:send(i .. "\n")
+    t.equal(client:receive(), "you said " .. i)
+    client:close()
+  end
+  child:signal()
+  local text, status = child:finish()
+  t.equal(text, "")
+  t.equal(status, 0)
+end)
+
+t.test("programs that it starts have no descriptor of ours, and the signals as they were", function()
+  if select(2, t.shell "test -e /proc/self/fd") ~= 0 then t.skip "this system does not tell" end
+  local text = run("--workers 2", [[
+    local socket = require "socket"
+    local server = assert(socket.bind("127.0.0.1", 0))
+    socket.sleep(0.01)
+    if arg.worker == 1 then os.execute "ls /proc/self/fd | wc -l; grep -E 'Sig(Cgt|Ign|Blk)' /proc/self/status" end
+    socket.sleep(0.05)
+  ]])
+  local count, blocked, ignored, caught = text:match "^%s*(%d+)\nSigBlk:%s+(%x+)\nSigIgn:%s+(%x+)\nSigCgt:%s+(%x+)\n$"
+  t.equal(count, t.shell "ls /proc/self/fd | wc -l":match "%d+")
+  for _, set in ipairs { blocked, ignored, caught } do
+    -- Bits 1 and 14: SIGINT and SIGTERM.
+    t.equal(tonumber(set:sub(-1), 16) % 4 < 2, true, set)
+    t.equal(tonumber(set:sub(-4, -4), 16) % 8 < 4, true, set)
+  end
+end)
+
+t.test("a server leaves no descriptor behind", function()
+  if select(2, t.shell "test -e /proc/self/fd") ~= 0 then t.skip "this system does not tell" end
+  local child = t.launch(command("--task", [[
+    local socket, task = require "socket", require "socket.task"
+    local function count()
+      local pipe = io.popen "ls /proc/$PPID/fd"
+      local list = pipe:read "*a"
+      pipe:close()
+      return select(2, list:gsub("%d+", ""))
+    end
+    task.sleep(0.001)
+    local before = count()
+    local server = assert(socket.bind("127.0.0.1", 0))
+    print((select(2, server:getsockname())))
+    task.serve(server, function(client) client:send(client:receive() .. "\n") end)
+    print(count() - before)
+  ]]))
+  local port = child:read()
+  for i = 1, 50 do
+    local client = t.closing(assert(socket.connect("127.0.0.1", port)))
+    client:send(i .. "\n")
+    t.equal(client:receive(), tostring(i))
+    client:close()
+  end
+  child:signal()
+  local text, status = child:finish()
+  t.equal(text, "0\n")
+  t.equal(status, 0)
 end)
 
 ------------------------------------------------------------------------------------------------------------- draining
@@ -237,6 +354,29 @@ t.test("code that neither waits nor returns is ended by the second signal", func
   child:signal "TERM"
   local _, status = child:finish()
   t.equal(status, 143)
+end)
+
+t.test("Ctrl-C at a terminal drains, a second one ends", function()
+  if select(2, t.shell "script --version") ~= 0 then t.skip "there is no program `script`" end
+  local name = t.script [[
+    local ok, err = pcall(require "socket".sleep, 20)
+    print(ok, tostring(err))
+    if arg[1] then
+      print "busy"
+      while true do end
+    end
+  ]]
+  local line = t.interpreter() .. " --task --grace 0 " .. name
+  local function press(command, times)
+    local keys = "sleep 0.5" .. ("; printf '\\003'; sleep 0.3"):rep(times)
+    return (t.shell("(" .. keys .. ") | script -q -e -c " .. t.quote(command) .. " /dev/null"):gsub("\r", ""))
+  end
+  local text = press(line .. "; echo status $?", 1)
+  t.match(text, "false\tcancelled\n")
+  t.match(text, "status 0\n")
+  text = press("trap : INT; " .. line .. " more; echo status $?", 2)
+  t.match(text, "false\tcancelled\nbusy\n")
+  t.match(text, "status 130\n")
 end)
 
 t.test("a signal before the script waits is heard", function()

@@ -37,7 +37,7 @@ pub unsafe extern "C" fn start(argc: c_int, argv: *const *const c_char) -> c_int
         unsafe { (0..argc).map(|i| CStr::from_ptr(*argv.add(i))).collect() };
     let program = words.first().copied().unwrap_or(c"luasocket");
     match options::Options::parse(&words) {
-        Ok(options) if options.task => workers::run(program, &words, &options),
+        Ok(options) if options.task.is_some() => workers::run(program, &words, &options),
         Ok(options) => session::run(program, &words, options, None),
         Err(misuse) => {
             let name = program.to_string_lossy();

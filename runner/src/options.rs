@@ -16,8 +16,8 @@ pub struct Options {
     pub actions: Vec<Action>,
     /// Where in the words the script stands; `-` is one.
     pub script: Option<usize>,
-    /// `--task`, or one of those below: the script is the first task of a loop.
-    pub task: bool,
+    /// `--task`, or the first of those below: the script is the first task of a loop.
+    pub task: Option<&'static CStr>,
     /// `--workers`: in how many threads.
     pub workers: Option<usize>,
     /// `--grace`: how many seconds tasks have to end when they are asked to.
@@ -46,7 +46,12 @@ pub enum Misuse {
     NeedsArgument(&'static CStr),
     NeedsNumber(&'static CStr),
     NeedsScript(&'static CStr),
+    NeedsFile(&'static CStr),
+    Excludes(&'static CStr, &'static CStr),
 }
+
+/// A number beyond is a slip of the finger.
+const MOST_WORKERS: usize = 1024;
 
 const IS_JIT: bool = cfg!(feature = "luajit");
 const IS_51: bool = cfg!(any(feature = "lua51", feature = "luajit"));
@@ -106,11 +111,11 @@ impl Options {
         word: &'static CStr,
         rest: &mut impl Iterator<Item = (usize, &'static CStr)>,
     ) -> Result<(), Misuse> {
-        self.task = true;
+        self.task.get_or_insert(word);
         match word.to_bytes() {
             b"--task" => {}
-            b"--workers" => self.workers = Some(number(word, rest.next())?),
-            b"--grace" => self.grace = Some(number(word, rest.next())?),
+            b"--workers" => self.workers = Some(number(word, rest.next(), 0..=MOST_WORKERS)?),
+            b"--grace" => self.grace = Some(number(word, rest.next(), 0.0..=f64::INFINITY)?),
             _ => return Err(Misuse::Unrecognized(word)),
         }
         Ok(())
@@ -118,17 +123,19 @@ impl Options {
 
     /// Tasks are for scripts, and each worker reads its own.
     fn check(self, words: &[&'static CStr]) -> Result<Options, Misuse> {
-        if self.grace.is_some_and(|seconds| !(seconds >= 0.0)) {
-            return Err(Misuse::NeedsNumber(c"--grace"));
+        let Some(task) = self.task else {
+            return Ok(self);
+        };
+        if self.interactive {
+            return Err(Misuse::Excludes(task, c"-i"));
         }
-        let script = self.script.map(|at| words[at]);
-        if self.task && (script.is_none() || self.interactive) {
-            return Err(Misuse::NeedsScript(c"--task"));
+        match self.script {
+            None => Err(Misuse::NeedsScript(task)),
+            Some(at) if self.workers.is_some() && words[at] == c"-" => {
+                Err(Misuse::NeedsFile(c"--workers"))
+            }
+            Some(_) => Ok(self),
         }
-        if self.workers.is_some() && script == Some(c"-") {
-            return Err(Misuse::NeedsScript(c"--workers"));
-        }
-        Ok(self)
     }
 
     /// Whether there is nothing to do but to read what comes on standard input.
@@ -163,26 +170,29 @@ fn argument(
     }
 }
 
-/// The number after an option.
-fn number<T: std::str::FromStr>(
+/// The number after an option, one of `range`.
+fn number<T: std::str::FromStr + PartialOrd>(
     option: &'static CStr,
     next: Option<(usize, &'static CStr)>,
+    range: std::ops::RangeInclusive<T>,
 ) -> Result<T, Misuse> {
     let (_, word) = next.ok_or(Misuse::NeedsArgument(option))?;
     let number = word.to_str().ok().and_then(|word| word.parse().ok());
+    let number = number.filter(|number| range.contains(number));
     number.ok_or(Misuse::NeedsNumber(option))
 }
 
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let text = |word: &CStr| word.to_string_lossy().into_owned();
         match self {
-            Misuse::Unrecognized(word) => {
-                write!(f, "unrecognized option '{}'", word.to_string_lossy())
-            }
-            Misuse::NeedsArgument(word) => write!(f, "'{}' needs argument", word.to_string_lossy()),
-            Misuse::NeedsNumber(word) => write!(f, "'{}' needs a number", word.to_string_lossy()),
-            Misuse::NeedsScript(word) => {
-                write!(f, "'{}' needs a script to run", word.to_string_lossy())
+            Misuse::Unrecognized(word) => write!(f, "unrecognized option '{}'", text(word)),
+            Misuse::NeedsArgument(word) => write!(f, "'{}' needs argument", text(word)),
+            Misuse::NeedsNumber(word) => write!(f, "'{}' needs a number", text(word)),
+            Misuse::NeedsScript(word) => write!(f, "'{}' needs a script to run", text(word)),
+            Misuse::NeedsFile(word) => write!(f, "'{}' needs a script in a file", text(word)),
+            Misuse::Excludes(one, other) => {
+                write!(f, "'{}' does not go with '{}'", text(one), text(other))
             }
         }
     }
@@ -269,7 +279,12 @@ mod tests {
     #[test]
     fn tasks_are_for_scripts() {
         let parse = |words: &[_]| Options::parse(words);
-        assert!(parse(&[c"lua", c"--task", c"x.lua"]).unwrap().task);
+        assert!(
+            parse(&[c"lua", c"--task", c"x.lua"])
+                .unwrap()
+                .task
+                .is_some()
+        );
         let options = parse(&[
             c"lua",
             c"--workers",
@@ -280,25 +295,36 @@ mod tests {
             c"--task",
         ]);
         let options = options.unwrap();
-        assert!(options.task && options.workers == Some(4) && options.grace == Some(0.5));
+        assert_eq!(options.task, Some(c"--workers"));
+        assert!(options.workers == Some(4) && options.grace == Some(0.5));
         assert_eq!(options.script, Some(5));
-        let misuse = |words: &[_]| Options::parse(words).unwrap_err();
-        assert_eq!(misuse(&[c"lua", c"--task"]), Misuse::NeedsScript(c"--task"));
+        let misuse = |words: &[_]| Options::parse(words).unwrap_err().to_string();
+        let needs_script = "'--task' needs a script to run";
+        assert_eq!(misuse(&[c"lua", c"--task"]), needs_script);
+        assert_eq!(misuse(&[c"lua", c"--task", c"-e", c"x"]), needs_script);
+        assert_eq!(
+            misuse(&[c"lua", c"-i", c"--task", c"x"]),
+            "'--task' does not go with '-i'"
+        );
         assert_eq!(
             misuse(&[c"lua", c"--workers", c"2", c"-"]),
-            Misuse::NeedsScript(c"--workers")
+            "'--workers' needs a script in a file"
         );
-        assert_eq!(
-            misuse(&[c"lua", c"--workers", c"two", c"x"]),
-            Misuse::NeedsNumber(c"--workers")
-        );
-        assert_eq!(
-            misuse(&[c"lua", c"--grace", c"-1", c"x"]),
-            Misuse::NeedsNumber(c"--grace")
-        );
+        for number in [c"two", c"-1", c"1025", c""] {
+            assert_eq!(
+                misuse(&[c"lua", c"--workers", number, c"x"]),
+                "'--workers' needs a number"
+            );
+        }
+        for number in [c"soon", c"-1", c"nan"] {
+            assert_eq!(
+                misuse(&[c"lua", c"--grace", number, c"x"]),
+                "'--grace' needs a number"
+            );
+        }
         assert_eq!(
             misuse(&[c"lua", c"--workers"]),
-            Misuse::NeedsArgument(c"--workers")
+            "'--workers' needs argument"
         );
     }
 

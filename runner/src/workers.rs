@@ -1,6 +1,6 @@
 //! A script in several threads at once, each with a Lua state of its own.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::thread::{self, ScopedJoinHandle};
 
 use crate::options::Options;
@@ -15,6 +15,18 @@ pub struct Worker {
     pub count: usize,
     /// Readable when it is time to end.
     pub drain: c_int,
+}
+
+impl Worker {
+    /// What stands before messages; it lives as long as the process, which has not many.
+    fn name(self, program: &'static CStr) -> &'static CStr {
+        if self.count == 1 {
+            return program;
+        }
+        let number = format!(": worker {}", self.number);
+        let name = [program.to_bytes(), number.as_bytes()].concat();
+        Box::leak(CString::new(name).unwrap_or_default().into_boxed_c_str())
+    }
 }
 
 /// Runs the script in as many threads as the options say, of which this is one; returns the
@@ -34,7 +46,8 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
             count,
             drain,
         };
-        let status = session::run(program, words, options.clone(), Some(worker));
+        let name = worker.name(program);
+        let status = session::run(name, words, options.clone(), Some(worker));
         if status != 0 {
             drain::ask();
         }
