@@ -175,7 +175,7 @@ local function handshakes(name, protocol, more, target)
   }
 end
 
--- LuaSec makes a context and shakes hands in full for each request.
+-- LuaSec makes a context and shakes hands in full for each request, and writes into the table that it is given.
 local function requests(name, target, more, count)
   return {
     name = name,
@@ -189,7 +189,11 @@ local function requests(name, target, more, count)
       return reqt
     end,
     op = function(reqt, n)
-      for _ = 1, n do assert(https.request(reqt)) end
+      for _ = 1, n do
+        local copy = {}
+        for field, value in pairs(reqt) do copy[field] = value end
+        assert(https.request(copy))
+      end
     end,
   }
 end
