@@ -183,6 +183,46 @@ t.fix("openssl s_client changes its keys", function()
   t.match(text, "TLSv1.3 localhost false")
 end)
 
+t.fix("openssl s_client resumes", function()
+  t.needs "openssl"
+  for _, version in ipairs { "1_2", "1_3" } do
+    local port, session = serve(), t.fresh_path()
+    local function visit(how)
+      return t.shell("printf 'GET / HTTP/1.0\\n\\n' | timeout 5 openssl s_client -connect localhost:" .. port
+        .. " -servername localhost -ign_eof -tls" .. version .. " " .. how .. " " .. session)
+    end
+    t.match(visit "-sess_out", "New, TLSv1")
+    t.match(visit "-sess_in", "Reused, TLSv1")
+  end
+end)
+
+t.fix("openssl s_client would negotiate again", function()
+  t.needs "openssl"
+  local port = serve()
+  local text = t.shell("(sleep 0.3; echo R; sleep 2) | timeout 5 openssl s_client -connect localhost:" .. port
+    .. " -servername localhost -tls1_2")
+  t.match(text, "RENEGOTIATING")
+  t.match(text, "no renegotiation")
+  -- It has done no harm.
+  text = t.shell("printf 'GET / HTTP/1.0\\n\\n' | timeout 5 openssl s_client -connect localhost:" .. port
+    .. " -servername localhost -ign_eof -tls1_2")
+  t.match(text, "TLSv1.2 localhost false")
+end)
+
+t.fix("openssl s_server with a key or a digest that is too weak", function()
+  t.needs "openssl"
+  for _, name in ipairs { "weak", "sha1" } do
+    local port = t.unused_port()
+    t.start(("openssl s_server -quiet -accept %d -cert %s/%s.pem -key %s/%s.key -cipher DEFAULT@SECLEVEL=0"):format(port, folder,
+      name, folder, name))
+    local conn = connect(string.format("%d", port))
+    t.returns({ n = 2, false, "certificate verify failed" }, conn:dohandshake())
+    local ok, why = conn:getpeerverification()
+    t.equal(ok, false)
+    t.equal(type(why), "string")
+  end
+end)
+
 t.fix("Python", function()
   t.needs "python3"
   local script = os.tmpname()

@@ -142,12 +142,15 @@ local NAMED = {
   { "wildcard", "a.b.example.test", true }, { "wildcard", "example.test", true }, { "wide", "a.test", true },
   { "nosan", "localhost", true }, { "old", "localhost", true }, { "self", "localhost", true },
   { "expired", "localhost", true }, { "client", "a-client", true }, { "outside", "localhost", true },
+  { "future", "localhost", true }, { "forged", "localhost", true }, { "deep", "localhost", true }, { "sha1", "localhost", true },
+  { "selfca", "localhost", true }, { "revoked", "localhost", true, { cafile = path "ca-crl.pem", verifyext = "crl_check" } },
+  { "server", "localhost", true, { cafile = path "ca2.pem" } },
 }
 
 for _, row in ipairs(NAMED) do
-  local name, asked, wrong = row[1], row[2], row[3]
-  t.fix("by default, " .. name .. " as " .. asked, function()
-    local outcome, a = meet(name, { name = asked })
+  local name, asked, wrong, more = row[1], row[2], row[3], row[4]
+  t.fix("by default, " .. name .. " as " .. asked .. (more and ", with " .. more.cafile:match "[^/]*$" or ""), function()
+    local outcome, a = meet(name, with(more, { name = asked }))
     t.equal(outcome, wrong and REFUSED or "ok")
     if wrong then
       local ok, why = a:getpeerverification()
