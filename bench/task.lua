@@ -6,6 +6,8 @@ local task = require "socket.task"
 
 local MEGABYTES = 10
 
+local LINE = ("x"):rep(64)
+
 local function nothing() end
 
 -- The bytes that each of `count` tasks holds which run `body(object())` and wait in it.
@@ -28,6 +30,45 @@ end
 
 local function receive_blocks(client, n)
   for _ = 1, n do assert(client:receive(MEGABYTES * 1000000)) end
+end
+
+-- Two tasks that answer each other, `n` times, with a timeout for each wait or without.
+local function answers(timeout)
+  return function(_, n)
+    task.run(function()
+      local server = assert(socket.bind("127.0.0.1", 0))
+      local one = assert(socket.connect("127.0.0.1", (select(2, server:getsockname()))))
+      local other = assert(server:accept())
+      local function body(object)
+        for _ = 1, n / 2 do
+          if timeout then object:settimeout(timeout) end
+          object:send("x")
+          object:receive(1)
+        end
+      end
+      for _, object in pairs { one, other } do
+        object:setoption("tcp-nodelay", true)
+        object:settimeout(nil)
+        task.spawn(body, object)
+      end
+    end)
+  end
+end
+
+-- Requests to a process that echoes.
+local function ask(client, n)
+  for _ = 1, n do
+    client:send(LINE)
+    client:receive(#LINE)
+  end
+end
+
+local function echo(timeout)
+  return function()
+    local client = peer.connect(peer.echo())
+    client:settimeout(timeout)
+    return client
+  end
 end
 
 local function source() return peer.connect(peer.source(("x"):rep(1000))) end
@@ -127,6 +168,34 @@ return {
     target = 0.95,
     setup = source,
     op = function(client, n) task.run(receive_blocks, client, n) end,
+  },
+  {
+    name = "wait without a timeout",
+    count = 100000,
+    only = "ours",
+    op = answers(nil),
+  },
+  {
+    name = "wait with a timeout set for it",
+    count = 100000,
+    versus = "wait without a timeout",
+    target = 0.9,
+    op = answers(30),
+  },
+  {
+    name = "round trip, blocking, with a timeout",
+    count = 30000,
+    only = "ours",
+    setup = echo(30),
+    op = ask,
+  },
+  {
+    name = "round trip in a task, with a timeout",
+    count = 30000,
+    versus = "round trip, blocking, with a timeout",
+    target = 0.9,
+    setup = echo(30),
+    op = function(client, n) task.run(ask, client, n) end,
   },
   {
     name = "memory of a sleeping task",

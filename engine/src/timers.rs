@@ -1,7 +1,9 @@
-//! Deadlines of many waiters: set, changed and cleared in O(log n), without allocation
-//! once there was room for as many.
+//! Deadlines of many waiters, set, changed and cleared without visible cost: most are cleared
+//! long before they come.
 //!
-//! A binary heap that knows where each waiter stands in it.
+//! A binary heap that knows where each waiter stands in it. A deadline that is cleared, or put
+//! off, stays there: what has become of it is looked at when it comes. So a waiter that sets one
+//! for each of its waits moves in the heap once in the time that one lasts.
 
 use std::time::Instant;
 
@@ -13,72 +15,135 @@ pub type Waiter = u32;
 pub struct Timers {
     /// Invariant: a heap by instant, smallest first.
     heap: Vec<(Instant, Waiter)>,
-    /// Invariant: `place[w]` is where waiter `w` stands in the heap, or `NOWHERE`.
-    place: Vec<u32>,
+    /// By waiter.
+    all: Vec<Timer>,
+    /// How many waiters have a deadline.
+    running: usize,
 }
 
-const NOWHERE: u32 = u32::MAX;
+#[derive(Clone, Copy)]
+struct Timer {
+    /// The deadline, if there is one.
+    at: Option<Instant>,
+    /// Invariant: when the waiter stands in the heap, the instant there, which is not later
+    /// than its deadline.
+    alarm: Option<Instant>,
+    /// Invariant: where it stands.
+    place: u32,
+}
+
+const NONE: Timer = Timer {
+    at: None,
+    alarm: None,
+    place: 0,
+};
+
+/// What has become of an alarm.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The deadline of this waiter has come, and is cleared.
+    Come(Waiter),
+    /// The deadline was put off, or cleared.
+    PutOff,
+}
 
 impl Timers {
     /// Sets the deadline of `waiter`, or clears it.
     pub fn set(&mut self, waiter: Waiter, at: Option<Instant>) {
-        if waiter as usize >= self.place.len() {
+        if waiter as usize >= self.all.len() {
             if at.is_none() {
                 return;
             }
-            self.place.resize(waiter as usize + 1, NOWHERE);
+            self.all.resize(waiter as usize + 1, NONE);
         }
-        match (self.place[waiter as usize], at) {
-            (NOWHERE, None) => {}
-            (NOWHERE, Some(at)) => {
-                self.heap.push((at, waiter));
-                self.up(self.heap.len() - 1);
+        let timer = &mut self.all[waiter as usize];
+        let before = std::mem::replace(&mut timer.at, at);
+        self.running += usize::from(at.is_some());
+        self.running -= usize::from(before.is_some());
+        let Some(at) = at else {
+            return;
+        };
+        match timer.alarm {
+            Some(alarm) if alarm <= at => {}
+            Some(_) => {
+                let place = timer.place as usize;
+                timer.alarm = Some(at);
+                self.heap[place].0 = at;
+                self.up(place);
             }
-            (place, None) => self.remove(place as usize),
-            (place, Some(at)) => {
-                self.heap[place as usize].0 = at;
-                let place = self.up(place as usize);
-                self.down(place);
-            }
+            None => self.push(at, waiter),
         }
     }
 
-    /// The nearest deadline.
+    /// An instant before which no deadline comes.
     pub fn next(&self) -> Option<Instant> {
         self.heap.first().map(|(at, _)| *at)
     }
 
-    /// Takes out a waiter whose deadline has come at `now`.
-    pub fn due(&mut self, now: Instant) -> Option<Waiter> {
-        let (at, waiter) = *self.heap.first()?;
-        if at > now {
+    /// The nearest deadline.
+    pub fn nearest(&mut self) -> Option<Instant> {
+        loop {
+            let (alarm, waiter) = *self.heap.first()?;
+            match self.all[waiter as usize].at {
+                Some(at) if at == alarm => return Some(at),
+                at => self.put_off(at),
+            }
+        }
+    }
+
+    /// What has become of the alarm that came first, if it has come at `now`.
+    pub fn due(&mut self, now: Instant) -> Option<Due> {
+        let (alarm, waiter) = *self.heap.first()?;
+        if alarm > now {
             return None;
         }
-        self.remove(0);
-        Some(waiter)
+        match self.all[waiter as usize].at {
+            Some(at) if at <= now => {
+                self.set(waiter, None);
+                self.put_off(None);
+                Some(Due::Come(waiter))
+            }
+            at => {
+                self.put_off(at);
+                Some(Due::PutOff)
+            }
+        }
     }
 
     /// How many deadlines there are.
     pub fn len(&self) -> usize {
-        self.heap.len()
+        self.running
     }
 
-    /// Whether there are none.
+    /// Whether there is nothing to come.
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
 
-    fn remove(&mut self, place: usize) {
-        let (_, waiter) = self.heap.swap_remove(place);
-        self.place[waiter as usize] = NOWHERE;
-        if place < self.heap.len() {
-            let place = self.up(place);
-            self.down(place);
+    /// Moves the first waiter in the heap to `at`, or takes it out.
+    fn put_off(&mut self, at: Option<Instant>) {
+        let waiter = self.heap[0].1;
+        self.all[waiter as usize].alarm = at;
+        match at {
+            Some(at) => self.heap[0].0 = at,
+            None => {
+                self.heap.swap_remove(0);
+                if self.heap.is_empty() {
+                    return;
+                }
+            }
         }
+        self.down(0);
     }
 
-    /// Lets the entry at `place` rise; where it comes to stand.
-    fn up(&mut self, mut place: usize) -> usize {
+    fn push(&mut self, at: Instant, waiter: Waiter) {
+        self.all[waiter as usize].alarm = Some(at);
+        self.heap.push((at, waiter));
+        self.up(self.heap.len() - 1);
+    }
+
+    /// Lets the entry at `place` rise.
+    fn up(&mut self, mut place: usize) {
         while place > 0 {
             let parent = (place - 1) / 2;
             if self.heap[parent].0 <= self.heap[place].0 {
@@ -88,7 +153,6 @@ impl Timers {
             place = parent;
         }
         self.note(place);
-        place
     }
 
     /// Lets the entry at `place` sink.
@@ -118,7 +182,7 @@ impl Timers {
 
     fn note(&mut self, place: usize) {
         let (_, waiter) = self.heap[place];
-        self.place[waiter as usize] = place as u32;
+        self.all[waiter as usize].place = place as u32;
     }
 }
 
@@ -134,23 +198,42 @@ mod tests {
         let mut timers = Timers::default();
         let mut naive = vec![None; 50];
         let mut seed = 12345u64;
-        for _ in 0..5000 {
+        let mut now = start;
+        for step in 0..20_000 {
             seed = seed
                 .wrapping_mul(6364136223846793005)
                 .wrapping_add(1442695040888963407);
             let (waiter, n) = ((seed >> 33) as usize % 50, (seed >> 40) % 1000);
-            let deadline = (n % 3 > 0).then(|| at(n));
+            let deadline = (n % 3 > 0).then(|| at(step / 10 + n));
             timers.set(waiter as Waiter, deadline);
             naive[waiter] = deadline;
-            assert_eq!(timers.next(), naive.iter().flatten().min().copied());
+            let nearest = naive.iter().flatten().min().copied();
+            assert!(
+                timers
+                    .next()
+                    .is_none_or(|next| nearest.is_none_or(|at| next <= at))
+            );
+            assert_eq!(timers.len(), naive.iter().flatten().count());
+            if n % 7 == 0 {
+                assert_eq!(timers.nearest(), nearest);
+            }
+            now = now.max(at(step / 10));
+            while let Some(due) = timers.due(now) {
+                if let Due::Come(waiter) = due {
+                    let due = naive[waiter as usize].take().expect("it had a deadline");
+                    assert!(due <= now);
+                }
+            }
+            assert!(naive.iter().flatten().all(|at| *at > now));
+            assert!(timers.heap.len() <= 50);
         }
-        let mut last = start;
-        while let Some(waiter) = timers.due(at(1000)) {
-            let due = naive[waiter as usize].take().expect("it had a deadline");
-            assert!(due >= last);
-            last = due;
+        let mut last = now;
+        while let Some(nearest) = timers.nearest() {
+            assert!(nearest >= last);
+            last = nearest;
+            assert!(matches!(timers.due(nearest), Some(Due::Come(_))));
         }
-        assert!(naive.iter().all(Option::is_none));
         assert!(timers.is_empty());
+        assert_eq!(timers.len(), 0);
     }
 }

@@ -267,7 +267,7 @@ impl Scheduler {
 
     /// How long nothing will happen unless the descriptor becomes readable: `None`, for
     /// ever.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn patience(&mut self) -> Option<Duration> {
         if self.can_run() > 0 {
             return Some(Duration::ZERO);
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::operation::Interest;
 use crate::sys::Fd;
 use crate::sys::cache::prefetch;
-use crate::timers::{Timers, Waiter};
+use crate::timers::{Due, Timers, Waiter};
 
 use readiness::{Edge, Readiness, Wait, Watched};
 
@@ -198,8 +198,8 @@ impl<J: Parked> EventLoop<J> {
     }
 
     /// The nearest deadline.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.timers.nearest()
     }
 
     /// How many operations may be able to go on.
@@ -212,26 +212,35 @@ impl<J: Parked> EventLoop<J> {
     pub fn turn(&mut self, wait: Option<Duration>) -> Result<()> {
         self.readiness.open()?;
         self.hear_closing();
-        let waited = self.readiness.wait(self.patience(wait), |wait, edge| {
-            let why = Wake::Edge(edge);
-            self.woken.push_back(Woken { wait, why });
-        });
-        self.hear_closing();
-        self.expire();
-        waited
+        let end = match wait {
+            Some(wait) if !self.timers.is_empty() => Instant::now().checked_add(wait),
+            _ => None,
+        };
+        loop {
+            let timeout = self.timeout(wait, end);
+            let waited = self.readiness.wait(timeout, |wait, edge| {
+                let why = Wake::Edge(edge);
+                self.woken.push_back(Woken { wait, why });
+            });
+            self.hear_closing();
+            let was_early = self.expire();
+            waited?;
+            if !was_early || !self.woken.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
-    /// How long to wait for the kernel.
-    fn patience(&self, wait: Option<Duration>) -> Option<Duration> {
-        if !self.woken.is_empty() {
+    /// How long to wait for the kernel: `wait`, which is over at `end`, or until a deadline.
+    fn timeout(&self, wait: Option<Duration>, end: Option<Instant>) -> Option<Duration> {
+        if !self.woken.is_empty() || wait == Some(Duration::ZERO) {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next();
-        let left = next.map(|next| next.saturating_duration_since(Instant::now()));
-        match (wait, left) {
-            (Some(wait), Some(left)) => Some(wait.min(left)),
-            (wait, left) => wait.or(left),
-        }
+        let Some(next) = self.timers.next() else {
+            return wait;
+        };
+        let next = end.map_or(next, |end| end.min(next));
+        Some(next.saturating_duration_since(Instant::now()))
     }
 
     /// Steps operations that can go on, until one is over, and hands it back. One by one, so
@@ -345,19 +354,25 @@ impl<J: Parked> EventLoop<J> {
         }
     }
 
-    /// Wakes those whose deadline has come.
-    fn expire(&mut self) {
+    /// Wakes those whose deadline has come; whether one would have that was put off.
+    fn expire(&mut self) -> bool {
         if self.timers.is_empty() {
-            return;
+            return false;
         }
         let now = Instant::now();
-        while let Some(owner) = self.timers.due(now) {
+        let mut was_early = false;
+        while let Some(due) = self.timers.due(now) {
+            let Due::Come(owner) = due else {
+                was_early = true;
+                continue;
+            };
             if let Some(Some(Entry { ticket, .. })) = self.parked.get(owner as usize) {
                 let ticket = *ticket;
                 let (wait, why) = (Wait { owner, ticket }, Wake::Look);
                 self.woken.push_back(Woken { wait, why });
             }
         }
+        was_early
     }
 
     /// Sees to it that `owner` is woken when its job can go on.
