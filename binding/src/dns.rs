@@ -28,7 +28,11 @@ unsafe extern "C-unwind" fn toip(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the string stays argument 1.
     unsafe {
         let name = stack::check_bytes(l, 1);
-        if let Some(IpAddr::V4(ip)) = address::literal(name.get()) {
+        // What is not of this machine is not looked up backwards: nobody waits for the name
+        // of an address. Names of loopback addresses are in a file.
+        if let Some(IpAddr::V4(ip)) = address::literal(name.get())
+            && !ip.is_loopback()
+        {
             push_ip(l, ip);
             push_literal(l);
             return 2;

@@ -271,7 +271,11 @@ unsafe fn check_list(l: *mut lua_State, arg: c_int) -> bool {
         match lua::lua_type(l, arg) {
             lua::LUA_TTABLE => true,
             lua::LUA_TNIL | lua::LUA_TNONE => false,
-            _ => stack::type_error(l, arg, c"table"),
+            // The auxiliary library's text names the kind of a userdata.
+            _ => {
+                lua::luaL_checktype(l, arg, lua::LUA_TTABLE);
+                true
+            }
         }
     }
 }

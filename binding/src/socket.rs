@@ -1,7 +1,7 @@
 //! What objects of every kind have: descriptor, timeouts, options, names.
 
 use std::ffi::{CStr, c_int};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use luasocket_engine::address::{Family, host_text};
 use luasocket_engine::datagram::Datagram;
@@ -315,7 +315,7 @@ pub(crate) unsafe fn check_value(
             Shape::Switch | Shape::Number => Value::Number(stack::check_int(l, arg)),
             Shape::Linger => check_linger(l, arg),
             Shape::Device => Value::Device(Device::new(stack::check_bytes(l, arg).get())),
-            Shape::Address => match address::<Ipv4Addr>(stack::check_bytes(l, arg).get()) {
+            Shape::Address => match ipv4(stack::check_bytes(l, arg).get()) {
                 Some(ip) => Value::Address(ip),
                 None => stack::arg_error(l, arg, c"ip expected"),
             },
@@ -363,24 +363,12 @@ unsafe fn check_linger(l: *mut lua_State, arg: c_int) -> Value {
     }
 }
 
-/// An address, or `*` for the unspecified one.
-fn address<T: std::str::FromStr + Unspecified>(text: &[u8]) -> Option<T> {
+/// An IPv4 address in any of the classic notations, or `*` for the unspecified one.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     match text {
-        b"*" => Some(T::UNSPECIFIED),
-        text => std::str::from_utf8(text).ok()?.parse().ok(),
+        b"*" => Some(Ipv4Addr::UNSPECIFIED),
+        text => luasocket_engine::dns::numeric_v4(text),
     }
-}
-
-trait Unspecified {
-    const UNSPECIFIED: Self;
-}
-
-impl Unspecified for Ipv4Addr {
-    const UNSPECIFIED: Self = Ipv4Addr::UNSPECIFIED;
-}
-
-impl Unspecified for Ipv6Addr {
-    const UNSPECIFIED: Self = Ipv6Addr::UNSPECIFIED;
 }
 
 /// Field `name` of the table at `arg` as bytes; raises with `missing` if it is no
@@ -403,13 +391,13 @@ unsafe fn check_membership(l: *mut lua_State, arg: c_int) -> Value {
         let group = field(l, arg, c"multiaddr", c"string 'multiaddr' field expected");
         let group = match group.get() {
             b"*" => None,
-            text => address::<Ipv4Addr>(text),
+            text => ipv4(text),
         };
         let Some(group) = group else {
             stack::arg_error(l, arg, c"invalid 'multiaddr' ip address")
         };
         let interface = field(l, arg, c"interface", c"string 'interface' field expected");
-        let Some(interface) = address(interface.get()) else {
+        let Some(interface) = ipv4(interface.get()) else {
             stack::arg_error(l, arg, c"invalid 'interface' ip address")
         };
         Value::Membership { group, interface }
@@ -423,7 +411,7 @@ unsafe fn check_membership6(l: *mut lua_State, arg: c_int) -> Value {
         let group = field(l, arg, c"multiaddr", c"string 'multiaddr' field expected");
         let group = match group.get() {
             b"*" => None,
-            text => address::<Ipv6Addr>(text),
+            text => std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()),
         };
         let Some(group) = group else {
             stack::arg_error(l, arg, c"invalid 'multiaddr' ip address")

@@ -38,8 +38,10 @@ fn by_name(name: &[u8]) -> Result<HostEntry> {
     sys::gethostbyname(&name)
 }
 
-/// The IPv4 address that `name` spells in any of the classic notations.
-fn numeric_v4(name: &[u8]) -> Option<Ipv4Addr> {
+/// The IPv4 address that `name` spells in any of the classic notations. As for the
+/// system's `inet_aton`, a blank ends it.
+pub fn numeric_v4(name: &[u8]) -> Option<Ipv4Addr> {
+    let name = name.split(u8::is_ascii_whitespace).next()?;
     if let Some(ip) = address::literal(name) {
         return match ip {
             IpAddr::V4(ip) => Some(ip),
@@ -88,6 +90,10 @@ pub fn getnameinfo(
     host: Option<&[u8]>,
     service: Option<&[u8]>,
 ) -> Result<(Vec<CString>, Option<CString>)> {
+    // As glibc has it, which takes `*` for a host only together with a service.
+    if host == Some(b"*") && service.is_none() {
+        return Err(Error::Resolve(sys::EAI_NONAME));
+    }
     let port = service.unwrap_or(b"0");
     let found = match resolve::resolve(host, port, Family::Unspec, sys::SOCK_STREAM, false) {
         Resolved::Now(answer) => answer?,

@@ -67,9 +67,7 @@ fn prepare(
         };
     }
     let unknown = Error::Resolve(sys::EAI_NONAME);
-    if host.is_some_and(<[u8]>::is_empty) {
-        return Err(unknown);
-    }
+    let empty = host.is_some_and(<[u8]>::is_empty);
     let named = host.is_some_and(|host| !may_be_numeric(host));
     let host = host.map(CString::new).transpose().map_err(|_| unknown)?;
     let service = match port {
@@ -91,7 +89,7 @@ fn prepare(
         });
     }
     match query.ask(true) {
-        Err(Error::Resolve(sys::EAI_NONAME)) => Ok(Resolved::Later(query)),
+        Err(Error::Resolve(sys::EAI_NONAME)) if !empty => Ok(Resolved::Later(query)),
         answer => Ok(Resolved::Now(answer)),
     }
 }
