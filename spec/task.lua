@@ -557,4 +557,22 @@ t.in_task("closing wakes who has begun to wait in the same turn", function()
   t.returns({ true, nil, "closed" }, waiter:join(5))
 end)
 
+t.test("native stacks are given back, but for a few", function()
+  local function wait_below_c() table.sort({ 1, 2 }, function() task.sleep(0.01) return false end) end
+  local most
+  for _ = 1, 3 do
+    task.run(function()
+      for _ = 1, 100 do task.spawn(wait_below_c) end
+      task.yield()
+      most = task.stats().stacks
+      while task.stats().tasks > 1 do task.sleep(0.001) end
+      for _ = 1, 100 do task.sleep(0.0001) end
+      t.between(task.stats().stacks, 1, 10)
+      for _ = 1, 30 do task.spawn(wait_below_c) end
+    end)
+    t.between(most, 100, 110)
+    t.between(task.stats().stacks, 1, 10)
+  end
+end)
+
 t.done()

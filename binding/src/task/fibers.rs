@@ -25,6 +25,8 @@ pub type FiberId = usize;
 #[derive(Clone, Copy)]
 enum Next {
     Fiber(FiberId),
+    /// To go on when this one has ended.
+    AfterEnd(FiberId),
     Program,
 }
 
@@ -41,8 +43,15 @@ pub struct Fibers {
     #[expect(clippy::vec_box, reason = "a fiber must not move while it runs")]
     all: Vec<Box<Fiber>>,
     idle: Vec<FiberId>,
+    /// Numbers of fibers that have ended.
+    free: Vec<FiberId>,
     current: Option<FiberId>,
+    /// Whether the running fiber is to end.
+    ending: bool,
 }
+
+/// How many idle fibers are kept.
+const SPARE: usize = 8;
 
 impl Fibers {
     /// The fiber that runs.
@@ -62,25 +71,42 @@ impl Fibers {
 
     /// The number of fibers.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.len() - self.free.len()
+    }
+
+    /// Whether the loop of the running fiber is to return, and the fiber to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// The number that the next new fiber will have.
+    pub fn next_id(&self) -> FiberId {
+        self.free.last().copied().unwrap_or(self.all.len())
+    }
+
+    /// An idle fiber beyond those that are kept.
+    fn take_surplus(&mut self) -> Option<FiberId> {
+        (self.idle.len() > SPARE).then(|| self.idle.swap_remove(0))
     }
 
     /// A new fiber, whose loop is `body`, which must not return until it is told to. Fails
     /// when there is no memory for a stack.
     pub fn create(&mut self, body: impl FnOnce(FiberId) + 'static) -> std::io::Result<FiberId> {
-        let id = self.all.len();
+        let id = self.next_id();
         let stack = DefaultStack::new(SIZE)?;
-        let mut fiber = Box::new(Fiber {
-            coroutine: None,
-            yielder: std::ptr::null(),
-        });
-        let place: *mut Fiber = &mut *fiber;
+        if self.free.pop().is_none() {
+            self.all.push(Box::new(Fiber {
+                coroutine: None,
+                yielder: std::ptr::null(),
+            }));
+        }
+        let fiber = &mut *self.all[id];
+        let place: *mut Fiber = fiber;
         fiber.coroutine = Some(Coroutine::with_stack(stack, move |yielder, ()| {
             // SAFETY: the fiber lives in its box as long as its coroutine.
             unsafe { (*place).yielder = yielder };
             body(id);
         }));
-        self.all.push(fiber);
         Ok(id)
     }
 }
@@ -92,7 +118,7 @@ impl Fibers {
 ///
 /// `fibers` is valid; no fiber runs.
 pub unsafe fn enter(fibers: *mut Fibers, id: FiberId) {
-    let mut next = id;
+    let (mut next, mut after) = (id, None);
     loop {
         // SAFETY: `fibers` is valid; the borrow of the box ends before the fiber runs, and
         // the box does not move.
@@ -104,10 +130,17 @@ pub unsafe fn enter(fibers: *mut Fibers, id: FiberId) {
             };
             match coroutine.resume(()) {
                 CoroutineResult::Yield(Next::Fiber(other)) => next = other,
+                CoroutineResult::Yield(Next::AfterEnd(other)) => {
+                    (after, next) = (Some(next), other);
+                }
                 CoroutineResult::Yield(Next::Program) => break,
                 CoroutineResult::Return(()) => {
                     (*fiber).coroutine = None;
-                    break;
+                    (*fibers).free.push(next);
+                    match after.take() {
+                        Some(other) => next = other,
+                        None => break,
+                    }
                 }
             }
         }
@@ -135,6 +168,27 @@ pub unsafe fn change(fibers: *mut Fibers, to: FiberId) {
 pub unsafe fn leave(fibers: *mut Fibers) {
     // SAFETY: as the contract says.
     unsafe { suspend(fibers, Next::Program) }
+}
+
+/// Ends an idle fiber, if there are more than are kept; whether there were.
+///
+/// # Safety
+///
+/// `fibers` is valid, and the loop of an idle fiber returns when it finds that it is to end.
+pub unsafe fn shed(fibers: *mut Fibers) -> bool {
+    // SAFETY: as the contract says.
+    unsafe {
+        let Some(idle) = (*fibers).take_surplus() else {
+            return false;
+        };
+        (*fibers).ending = true;
+        match (*fibers).current {
+            Some(_) => suspend(fibers, Next::AfterEnd(idle)),
+            None => enter(fibers, idle),
+        }
+        (*fibers).ending = false;
+    }
+    true
 }
 
 unsafe fn suspend(fibers: *mut Fibers, next: Next) {

@@ -66,6 +66,7 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
         (*scheduler).outcome = Ok(());
         (*scheduler).runs = true;
         fibers::enter(&raw mut (*scheduler).fibers, fiber);
+        while shed(scheduler) {}
         (*scheduler).runs = false;
         RUNNING.set(outer);
         std::mem::replace(&mut (*scheduler).outcome, Ok(()))
@@ -87,9 +88,26 @@ pub fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: Fib
             if lua::lua_pcall(service, 0, 0, 0) != lua::LUA_OK {
                 recover(&mut *scheduler);
             }
-            (*scheduler).fibers.put_idle(id);
-            fibers::leave(&raw mut (*scheduler).fibers);
+            if !(*scheduler).fibers.is_ending() {
+                (*scheduler).fibers.put_idle(id);
+                fibers::leave(&raw mut (*scheduler).fibers);
+            }
+            if (*scheduler).fibers.is_ending() {
+                return;
+            }
         }
+    }
+}
+
+/// Gives a native stack back that is not needed; whether there was one.
+unsafe fn shed(scheduler: *mut Scheduler) -> bool {
+    // SAFETY: no task runs. Without a quota, the loop of an idle fiber runs none either, and
+    // returns.
+    unsafe {
+        let quota = std::mem::replace(&mut (*scheduler).quota, 0);
+        let shed = fibers::shed(&raw mut (*scheduler).fibers);
+        (*scheduler).quota = quota;
+        shed
     }
 }
 
@@ -116,6 +134,7 @@ unsafe fn run_loop(scheduler: *mut Scheduler, l: *mut lua_State) {
             let Some(wait) = plan(&mut *scheduler) else {
                 return;
             };
+            shed(scheduler);
             let mut turned = Ok(());
             guard(l, || turned = (*scheduler).events.turn(wait));
             if turned.is_err() {
@@ -154,6 +173,9 @@ unsafe fn run_batch(scheduler: *mut Scheduler, l: *mut lua_State) {
 /// How long to wait for the kernel; `None` to go back to the program.
 fn plan(scheduler: &mut Scheduler) -> Option<Option<Duration>> {
     let more = scheduler.can_run() > 0;
+    if scheduler.fibers.is_ending() {
+        return None;
+    }
     match scheduler.order {
         Order::Stop | Order::Last => None,
         _ if !more && scheduler.is_asleep() => None,

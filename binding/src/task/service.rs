@@ -20,7 +20,11 @@ pub unsafe fn fiber_for(l: *mut lua_State, scheduler: *mut Scheduler) -> std::io
         lua::luaL_checkstack(l, 4, std::ptr::null());
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
         let service = lua::lua_newthread(l);
-        lua::lua_rawseti(l, -2, -1 - (*scheduler).fibers.len() as lua::lua_Integer);
+        lua::lua_rawseti(
+            l,
+            -2,
+            -1 - (*scheduler).fibers.next_id() as lua::lua_Integer,
+        );
         lua::lua_pop(l, 1);
         let run = (*scheduler).run;
         (*scheduler)
