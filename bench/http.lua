@@ -1,6 +1,7 @@
 --- Requests over HTTP, each library by its own `socket.http`.
 local http = require "socket.http"
 local ltn12 = require "ltn12"
+local memory = require "bench.lib.memory"
 local peer = require "bench.lib.peer"
 
 local MEGABYTES = 20
@@ -27,6 +28,58 @@ local function large(name, path, target)
       for _ = 1, n do assert(http.request(reqt)) end
     end,
   }
+end
+
+-- What streaming 100 MB adds to the memory of the process at most: some blocks, and those that wait for the collector.
+local STREAM = 100 * 1000 * 1000
+
+local function peak(name, request)
+  return {
+    name = "peak memory, 100 MB " .. name,
+    only = "ours",
+    limit = 4e6,
+    rounds = 3,
+    measure = function()
+      local perform = request()
+      collectgarbage()
+      memory.reset_peak()
+      local before = memory.resident()
+      assert(perform())
+      return memory.peak() - before
+    end,
+  }
+end
+
+-- A sink that sees what it forgets.
+local function counting(count)
+  return function(chunk)
+    count = count - #(chunk or "")
+    if chunk or count == 0 then return 1 end
+    return nil, "not all has come"
+  end
+end
+
+local function down(path)
+  return function()
+    local url = server() .. path .. STREAM
+    return function() return http.request { url = url, decompress = true, sink = counting(STREAM) } end
+  end
+end
+
+local function up()
+  local url, block = server(), ("x"):rep(10000)
+  return function()
+    local left = STREAM / #block
+    return http.request {
+      url = url,
+      method = "PUT",
+      headers = { ["content-length"] = STREAM },
+      source = function()
+        left = left - 1
+        return left >= 0 and block or nil
+      end,
+    }
+  end
 end
 
 return {
@@ -97,4 +150,8 @@ return {
       end
     end,
   },
+  peak("by length", down "length/"),
+  peak("by chunks", down "chunked/"),
+  peak("decompressed", down "gzip/"),
+  peak("up", up),
 }

@@ -32,7 +32,7 @@ function M.echo()
   return start("echo")
 end
 
---- A port where HTTP is spoken: /length/N and /chunked/N answer so many bytes, other paths a few.
+--- A port where HTTP is spoken: /length/N, /chunked/N and /gzip/N answer so many bytes, other paths a few.
 function M.http()
   return start("http")
 end

@@ -1,6 +1,6 @@
 //! A small HTTP server for the workloads: `/length/N` answers N bytes of known
-//! length, `/chunked/N` the same in chunks; other paths, and requests with a body,
-//! a few bytes.
+//! length, `/chunked/N` the same in chunks, `/gzip/N` the same in a gzip file; other
+//! paths, and requests with a body, a few bytes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -69,6 +69,12 @@ fn answer(writer: &mut TcpStream, request: &Request) -> io::Result<()> {
             })?;
             writer.write_all(b"0\r\n\r\n")
         }
+        (Some("gzip"), Some(count)) => {
+            let length = 10 + count.div_ceil(BLOCK) * 5 + count + 5 + 8;
+            let framing = format!("Content-Encoding: gzip\r\nContent-Length: {length}");
+            writer.write_all(head(&framing, request).as_bytes())?;
+            write_gzip(writer, count)
+        }
         _ => {
             let text = head("Content-Length: 3", request) + "ok\n";
             writer.write_all(text.as_bytes())
@@ -84,6 +90,48 @@ fn head(framing: &str, request: &Request) -> String {
          Content-Type: application/octet-stream\r\n{framing}\r\nConnection: {connection}\r\n\r\n"
     )
 }
+
+/// A gzip file whose blocks are stored as they are.
+fn write_gzip(writer: &mut TcpStream, count: usize) -> io::Result<()> {
+    writer.write_all(&[0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])?;
+    let mut crc = !0;
+    let mut stored = Vec::new();
+    each_block(count, |block| {
+        let len = block.len() as u16;
+        stored.clear();
+        stored.push(0);
+        stored.extend_from_slice(&len.to_le_bytes());
+        stored.extend_from_slice(&(!len).to_le_bytes());
+        stored.extend_from_slice(block);
+        crc = crc32(crc, block);
+        writer.write_all(&stored)
+    })?;
+    writer.write_all(&[1, 0, 0, 0xFF, 0xFF])?;
+    writer.write_all(&(!crc).to_le_bytes())?;
+    writer.write_all(&(count as u32).to_le_bytes())
+}
+
+fn crc32(crc: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(crc, |crc, &byte| {
+        CRCS[(crc as u8 ^ byte) as usize] ^ (crc >> 8)
+    })
+}
+
+/// Of each single byte.
+const CRCS: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 * (crc & 1));
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
 
 fn each_block(count: usize, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let block = vec![b'x'; BLOCK];
