@@ -298,6 +298,20 @@ for name, record in pairs(RECORDS) do
   end, 20)
 end
 
+t.fix("what is wrong is told to the peer at once", function()
+  for _, version in ipairs(VERSIONS) do
+    local w = wire(version)
+    shake(w, function(bytes) w.near:send(bytes) end, function(bytes) w.far:send(bytes) end)
+    taken(w.near)
+    w.near:send(RECORDS.warnings)
+    t.equal(select(2, w.a:receive()), "decryption failed or bad record mac")
+    local alert = taken(w.near)
+    t.ok(#alert > 7, "an alert, which is encrypted")
+    t.equal(alert:byte(1), version == "tlsv1_2" and 21 or 23)
+    hang_up(w)
+  end
+end)
+
 -- Closing ---------------------------------------------------------------------------------------------------------------
 
 t.fix("nobody reads, and neither closing nor collecting waits", function()

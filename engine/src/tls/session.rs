@@ -241,12 +241,26 @@ impl Session {
                 return self.over();
             }
             let read = self.read(fd, into);
+            self.reply(fd);
             let brought = into.len() - before;
             match read {
                 _ if brought > 0 => return Ok(brought),
                 Ok(()) => {}
                 Err(errno) => return self.wait(errno, Direction::Read),
             }
+        }
+    }
+
+    /// Gives down what rustls itself answers to what was read, if that can be done without
+    /// waiting: an alert, new keys. A peer that asks to negotiate again would else wait for
+    /// the answer, while we wait for bytes.
+    fn reply(&mut self, fd: Fd) {
+        if let Stage::Open(connection) = &self.stage
+            && connection.wants_write()
+            && self.pending == 0
+        {
+            let _ = self.flush(fd);
+            self.waits = false;
         }
     }
 
