@@ -1,12 +1,12 @@
 //! The certificates of both ends of a connection, and what the peer's are worth.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use luasocket_engine::tls::Session;
 use luasocket_engine::tls::certificate::Certificate;
 use luasocket_engine::tls::verdict::{self, Verdict};
 use mlua_sys as lua;
-use mlua_sys::lua_State;
+use mlua_sys::{lua_CFunction, lua_State};
 
 use super::certificate;
 use super::connection::{check, open};
@@ -16,13 +16,13 @@ use crate::stack;
 // Every function below is an entry (see `boundary.rs`).
 
 /// `getpeercertificate([n])`: one of the peer's chain, or nil.
-pub(super) unsafe extern "C-unwind" fn getpeercertificate(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn getpeercertificate(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { push_certificate(l, peer_chain) }
 }
 
 /// `getlocalcertificate([n])`: one of ours, or nil.
-pub(super) unsafe extern "C-unwind" fn getlocalcertificate(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn getlocalcertificate(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { push_certificate(l, own_chain) }
 }
@@ -72,13 +72,13 @@ unsafe fn push_certificate(l: *mut lua_State, chain: ChainOf) -> c_int {
 }
 
 /// `getpeerchain()`: all certificates of the peer.
-pub(super) unsafe extern "C-unwind" fn getpeerchain(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn getpeerchain(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { push_chain(l, peer_chain) }
 }
 
 /// `getlocalchain()`: all of ours.
-pub(super) unsafe extern "C-unwind" fn getlocalchain(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn getlocalchain(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe { push_chain(l, own_chain) }
 }
@@ -102,7 +102,7 @@ unsafe fn push_chain(l: *mut lua_State, chain: ChainOf) -> c_int {
 
 /// `getpeerverification()`: true; or false and the reason, a table of reasons by place in
 /// the chain if the handshake went on in spite of them.
-pub(super) unsafe extern "C-unwind" fn getpeerverification(l: *mut lua_State) -> c_int {
+unsafe extern "C-unwind" fn getpeerverification(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; what is pushed is static.
     unsafe {
         let stream = check(l, 1);
@@ -170,3 +170,11 @@ unsafe fn push_notes(l: *mut lua_State, notes: &[(usize, &str)]) {
         }
     }
 }
+
+pub const METHODS: &[(&CStr, lua_CFunction)] = &[
+    (c"getlocalcertificate", getlocalcertificate),
+    (c"getlocalchain", getlocalchain),
+    (c"getpeercertificate", getpeercertificate),
+    (c"getpeerchain", getpeerchain),
+    (c"getpeerverification", getpeerverification),
+];

@@ -9,7 +9,6 @@ use luasocket_engine::tls::{Session, ciphers};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
-use super::chains;
 use crate::boundary::{guard, park};
 use crate::object::{self, Class, Kind, Tag};
 use crate::socket::{self, SocketKind, push_inet_name};
@@ -265,18 +264,20 @@ pub(super) unsafe extern "C-unwind" fn setmethod(l: *mut lua_State) -> c_int {
     0
 }
 
-/// Makes the class known to `l`.
+/// Makes the class known to `l`, with `more` methods than those of this file.
 ///
 /// # Safety
 ///
 /// `l` is an entry's state.
-pub unsafe fn register(l: *mut lua_State) {
+pub unsafe fn register(l: *mut lua_State, more: &[(&CStr, lua_CFunction)]) {
     // SAFETY: as the contract says.
     unsafe {
         object::register::<Connection>(l, METHODS);
         object::push_metatable_of(l, &TAG, 0);
         stack::set_functions(l, &[(c"__tostring", tostring)]);
-        lua::lua_pop(l, 1);
+        lua::lua_getfield(l, -1, c"__index".as_ptr());
+        stack::set_functions(l, more);
+        lua::lua_pop(l, 2);
     }
 }
 
@@ -288,14 +289,9 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getfamily", socket::getfamily::<Connection>),
     (c"getfd", socket::getfd::<Connection>),
     (c"getfinished", getfinished),
-    (c"getlocalcertificate", chains::getlocalcertificate),
-    (c"getlocalchain", chains::getlocalchain),
     (c"getoption", socket::getoption::<Connection>),
-    (c"getpeercertificate", chains::getpeercertificate),
-    (c"getpeerchain", chains::getpeerchain),
     (c"getpeerfinished", getfinished),
     (c"getpeername", getpeername),
-    (c"getpeerverification", chains::getpeerverification),
     (c"getsniname", getsniname),
     (c"getsockname", socket::getsockname::<Connection>),
     (c"getstats", stream::getstats::<Connection>),

@@ -27,7 +27,7 @@ pub unsafe extern "C-unwind" fn open_module(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         context::register(l);
-        connection::register(l);
+        connection::register(l, chains::METHODS);
         certificate::register(l);
         lua::lua_createtable(l, 0, 3);
         lua::lua_createtable(l, 0, context::FUNCTIONS.len() as c_int);
