@@ -44,7 +44,7 @@ end
 
 local function get(module, reqt)
   local parts = {}
-  reqt.sink, reqt.timeout = ltn12.sink.table(parts), 8
+  reqt.sink, reqt.timeout = ltn12.sink.table(parts), 20
   if reqt.cafile == nil then reqt.cafile = CA end
   local ok, code = module.request(reqt)
   if not ok then return nil, code end
@@ -55,7 +55,7 @@ local function up(port)
   t.connect(socket.tcp, "127.0.0.1", port):close()
 end
 
-local TINYPROXY = "Port %d\nListen 127.0.0.1\nTimeout 5\nAllow 127.0.0.1\nBasicAuth user pass\nLogLevel Critical\n"
+local TINYPROXY = "Port %d\nListen 127.0.0.1\nTimeout 60\nAllow 127.0.0.1\nBasicAuth user pass\nLogLevel Critical\n"
 
 t.fix("tinyproxy", function()
   t.needs "tinyproxy"
