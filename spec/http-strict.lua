@@ -341,10 +341,20 @@ t.fix("headers before the body", function()
 end)
 
 t.fix("an error of a callback closes the connection", function()
-  if not t.lua.yieldable then t.skip("left to the collector where pcall cannot be yielded across") end
   local create, log = t.play(OK)
-  t.raises({ exact = "mine" }, http.request, { url = URL, create = create, sink = function() error("mine", 0) end })
+  local reqt = { url = URL, create = create, sink = function() error("mine", 0) end }
+  t.raises({ exact = "mine" }, http.request, reqt)
   t.equal(log[1].closed, 1)
+  -- In a coroutine, which may yield in every callback.
+  function reqt.sink()
+    t.equal(coroutine.yield("sink"), "go")
+    error("mine", 0)
+  end
+  local co = coroutine.create(http.request)
+  t.returns({ true, "sink" }, coroutine.resume(co, reqt))
+  t.equal(log[2].closed, 0)
+  t.returns({ false, "mine" }, coroutine.resume(co, "go"))
+  t.equal(log[2].closed, 1)
 end)
 
 t.fix("where a response came from", function()

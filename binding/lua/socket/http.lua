@@ -113,8 +113,7 @@ local function perform(reqt, state)
   end
 end
 
--- An error that is no exception leaves the connection open unless it is caught. Where pcall cannot be yielded across,
--- the collector closes it.
+-- An error that is no exception leaves the connection open unless it is caught.
 local YIELDABLE = coroutine.wrap(function()
   return select(2, pcall(coroutine.yield, "yielded"))
 end)() == "yielded"
@@ -125,10 +124,26 @@ local function settle(state, ok, ...)
   error((...), 0)
 end
 
+-- Whether whoever waits within can do so through a pcall: always in tasks.
+local function waits_through_pcall()
+  if YIELDABLE or not coroutine.running() then return true end
+  local task = package.loaded["socket.task"]
+  return task and task.current() ~= nil
+end
+
+-- Passes on what a coroutine within ours yields.
+local function pass(state, co, ok, ...)
+  if ok and coroutine.status(co) == "suspended" then
+    return pass(state, co, coroutine.resume(co, coroutine.yield(...)))
+  end
+  return settle(state, ok, ...)
+end
+
 local function guarded(reqt)
   local state = {}
-  if not YIELDABLE then return perform(reqt, state) end
-  return settle(state, pcall(perform, reqt, state))
+  if waits_through_pcall() then return settle(state, pcall(perform, reqt, state)) end
+  local co = coroutine.create(perform)
+  return pass(state, co, coroutine.resume(co, reqt, state))
 end
 
 local function check(reqt)
