@@ -141,14 +141,14 @@ end
 
 -- Tasks.
 
--- Every task ends here, told by the loop; a second time if memory was lacking.
-function primitives.ended(task, ok, ...)
-  if task.results then return end
-  task.results = pack(ok, ...)
-  local err = ...
+-- Every task ends here, told by the loop; once more if memory was lacking.
+function primitives.ended(task, ...)
+  local results = task.results or pack(...)
+  task.results = results
+  local ok, err = results[1], results[2]
   task.state = ok and "done" or rawequal(err, cancelled) and "cancelled" or "failed"
   if task.state == "failed" and not is_passed_on(task, err) then
-    task.origin = { err = err, name = task.name, traceback = select(2, ...) }
+    task.origin = { err = err, name = task.name, traceback = select(3, ...) }
   end
   task.thread, task.raise, task.scope, task.finalizers = nil, nil, nil, nil
   alive[task] = nil
@@ -174,9 +174,12 @@ local function spawn(group, f, ...)
     error("bad argument #1 to 'spawn' (function expected, got " .. type(f) .. ")", 3)
   end
   count = count + 1
-  local task = setmetatable({ name = "task " .. count, state = "ready", group = group }, Task)
-  task.id = start(task, f, ...)
+  local task = setmetatable({ name = "task " .. count, state = "ready", id = false, group = group }, Task)
+  -- What may lack memory comes first: who has started must be known.
   alive[task] = true
+  if group then group.children[task] = true end
+  task.id = start(task, f, ...)
+  if group then group.size = group.size + 1 end
   if ending then task:cancel() end
   return task
 end
@@ -221,7 +224,7 @@ end
 --- Ends the task: from now on whatever it waits for raises an error there that is no
 -- program's to catch. Returns 1; does nothing to a task that has ended.
 function Task:cancel()
-  if self.results then return 1 end
+  if self.results or not self.id then return 1 end
   self.cancelling = true
   update(self)
   return 1
@@ -244,9 +247,12 @@ M.current = current
 -- What is raised for the error of a task.
 local function report(task)
   local err, origin = task.results[2], task.origin
-  local metatable = type(err) ~= "string" and getmetatable(err)
-  if metatable == nil or type(metatable) == "table" and not metatable.__tostring then return err end
-  local head = "task '" .. origin.name .. "': " .. tostring(err)
+  local metatable = getmetatable(err)
+  local readable = type(metatable) == "table" and rawget(metatable, "__tostring")
+  local ok, text = type(err) == "string", err
+  if readable and not ok then ok, text = pcall(tostring, err) end
+  if not ok then return err end
+  local head = "task '" .. origin.name .. "': " .. text
   return origin.traceback and head .. "\n" .. origin.traceback or head
 end
 
@@ -263,8 +269,12 @@ end
 local function finish()
   ending = true
   for task in pairs(alive) do
-    primitives.standing(task.id, "awaited")
-    task:cancel()
+    if task.id then
+      primitives.standing(task.id, "awaited")
+      task:cancel()
+    else
+      alive[task] = nil -- there was no memory to start it
+    end
   end
   pcall(primitives.run)
 end
@@ -380,8 +390,6 @@ Group.__index = Group
 function Group:spawn(f, ...)
   if self.left then error("the group is left", 2) end
   local task = spawn(self, f, ...)
-  self.children[task] = true
-  self.size = self.size + 1
   if self.failed then task:cancel() end
   return task
 end
@@ -392,8 +400,10 @@ function Group:cancel()
 end
 
 function Group:child_ended(task)
-  self.children[task] = nil
-  self.size = self.size - 1
+  if self.children[task] then
+    self.children[task] = nil
+    self.size = self.size - 1
+  end
   if task.state == "failed" and not task.at_end then
     if not self.failed then self.parent.origin = task.origin end
     self:fail(task.results[2])

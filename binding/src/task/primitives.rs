@@ -363,7 +363,7 @@ pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
         let handles = lua::luaL_ref(l, lua::LUA_REGISTRYINDEX);
         let registry: *const c_void = lua::lua_topointer(l, lua::LUA_REGISTRYINDEX);
         guard(l, || {
-            (*place).body = Some(Scheduler::new(registry, handles, ended, run::loop_in_fiber))
+            (*place).body = Some(Scheduler::new(registry, handles, ended, run::LOOP))
         });
     }
     1

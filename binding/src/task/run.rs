@@ -9,7 +9,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
-use super::scheduler::{NO_TASK, Next, Order, RUNNING, Scheduler};
+use super::scheduler::{Loop, NO_TASK, Next, Order, RUNNING, Scheduler};
 use super::service::fiber_for;
 use super::suspend;
 use super::wait::Waiting;
@@ -61,6 +61,8 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
         let Ok(fiber) = fiber_for(l, scheduler) else {
             return Err(Error::NoMemory);
         };
+        // Before tasks take all descriptors there are. If there is none now, a turn will tell.
+        let _ = (*scheduler).fd();
         let outer = RUNNING.replace(scheduler);
         (*scheduler).order = order;
         (*scheduler).outcome = Ok(());
@@ -73,18 +75,20 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
     }
 }
 
+/// What runs in fibers.
+pub const LOOP: Loop = Loop {
+    bottom: loop_in_fiber,
+    entry: call_loop,
+};
+
 /// The bottom of every fiber: its loop, begun anew where an error of Lua has ended it.
-pub fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: FiberId) {
-    unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
-        // SAFETY: the loop runs in the thread that has set `RUNNING`.
-        unsafe { run_loop(RUNNING.get(), l) };
-        0
-    }
+fn loop_in_fiber(scheduler: *mut Scheduler, service: *mut lua_State, id: FiberId) {
     loop {
-        // SAFETY: the scheduler outlives its fibers; the service thread is anchored.
+        // SAFETY: the scheduler outlives its fibers; the service thread is anchored. Nothing
+        // may raise here but in the call.
         unsafe {
-            lua::lua_settop(service, 0);
-            lua::lua_pushcfunction(service, run);
+            lua::lua_settop(service, 1);
+            lua::lua_pushvalue(service, 1);
             if lua::lua_pcall(service, 0, 0, 0) != lua::LUA_OK {
                 recover(&mut *scheduler);
             }
@@ -111,6 +115,12 @@ unsafe fn shed(scheduler: *mut Scheduler) -> bool {
     }
 }
 
+unsafe extern "C-unwind" fn call_loop(l: *mut lua_State) -> c_int {
+    // SAFETY: the loop runs in the thread that has set `RUNNING`.
+    unsafe { run_loop(RUNNING.get(), l) };
+    0
+}
+
 /// After an error in the loop itself, which is always that memory is lacking: tells the
 /// program, and leaves everything as it was, so that the next run can go on.
 fn recover(scheduler: &mut Scheduler) {
@@ -121,7 +131,10 @@ fn recover(scheduler: &mut Scheduler) {
     if let Some(id) = scheduler.resuming.take() {
         scheduler.retry(id);
     }
-    scheduler.untold.extend(scheduler.telling.take());
+    if let Some(id) = scheduler.telling.take() {
+        scheduler.end(id);
+        scheduler.untold.push(id);
+    }
 }
 
 /// The loop. Returns when the program is to go on.
@@ -271,7 +284,6 @@ unsafe fn end(
     unsafe {
         (*scheduler).current = None;
         (*scheduler).budget = NO_TASK;
-        (*scheduler).end(id);
         let top = lua::lua_gettop(l);
         let told = match well {
             true => Told::Results(results),
@@ -285,6 +297,7 @@ unsafe fn end(
                 Told::Error
             }
         };
+        (*scheduler).end(id);
         tell_end(scheduler, l, id, told);
         lua::lua_settop(l, top);
     }

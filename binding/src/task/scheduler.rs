@@ -73,7 +73,13 @@ pub struct Scheduler {
 }
 
 /// The loop in a fiber, which calls from a service thread.
-pub type Loop = fn(scheduler: *mut Scheduler, service: *mut lua_State, fiber: FiberId);
+#[derive(Clone, Copy)]
+pub struct Loop {
+    /// The bottom of the fiber.
+    pub bottom: fn(scheduler: *mut Scheduler, service: *mut lua_State, fiber: FiberId),
+    /// What it calls: the first value on the stack of the service thread.
+    pub entry: unsafe extern "C-unwind" fn(l: *mut lua_State) -> c_int,
+}
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Order {
@@ -110,6 +116,8 @@ pub enum Standing {
     Background,
     /// The same, and it is not expected to wake others.
     Aside,
+    /// It has ended, though its end may not be told yet.
+    Ended,
 }
 
 /// How a task goes on.
@@ -209,24 +217,27 @@ impl Scheduler {
             .unwrap_or(self.tasks.len() as Waiter)
     }
 
-    /// Counts a task as ended. Its number stays taken until [`Scheduler::forget`].
+    /// Counts a task as ended, once. Its number stays taken until [`Scheduler::forget`].
     pub(super) fn end(&mut self, id: Waiter) {
-        self.count(self.tasks[id as usize].standing, false);
+        self.set_standing(id, Standing::Ended);
         self.task(id).next = Next::Values(0);
     }
 
     /// Changes what a task is to the loop. None that is asleep is set aside.
     pub fn set_standing(&mut self, id: Waiter, standing: Standing) {
-        let former = std::mem::replace(&mut self.task(id).standing, standing);
-        self.count(former, false);
-        self.count(standing, true);
+        let former = self.task(id).standing;
+        if former != Standing::Ended {
+            self.task(id).standing = standing;
+            self.count(former, false);
+            self.count(standing, true);
+        }
     }
 
     fn count(&mut self, standing: Standing, more: bool) {
         let count = match standing {
             Standing::Awaited => &mut self.live,
             Standing::Background => &mut self.behind,
-            Standing::Aside => return,
+            Standing::Aside | Standing::Ended => return,
         };
         *count = if more { *count + 1 } else { *count - 1 };
     }

@@ -20,15 +20,18 @@ pub unsafe fn fiber_for(l: *mut lua_State, scheduler: *mut Scheduler) -> std::io
         lua::luaL_checkstack(l, 4, std::ptr::null());
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
         let service = lua::lua_newthread(l);
+        let run = (*scheduler).run;
+        // Here, where it may raise: in some Luas a function needs memory.
+        lua::lua_pushcfunction(l, run.entry);
+        lua::lua_xmove(l, service, 1);
         lua::lua_rawseti(
             l,
             -2,
             -1 - (*scheduler).fibers.next_id() as lua::lua_Integer,
         );
         lua::lua_pop(l, 1);
-        let run = (*scheduler).run;
         (*scheduler)
             .fibers
-            .create(move |id| run(scheduler, service, id))
+            .create(move |id| (run.bottom)(scheduler, service, id))
     }
 }

@@ -181,8 +181,19 @@ pub struct Waiting;
 
 impl Continuation for Waiting {
     unsafe fn go_on(l: *mut lua_State) -> c_int {
-        // SAFETY: as the contract says.
-        unsafe { go_on(l) }
+        // SAFETY: as the contract says; the scheduler is valid while its loop runs.
+        unsafe {
+            let scheduler = RUNNING.get();
+            let is_due = !scheduler.is_null()
+                && (*scheduler)
+                    .current
+                    .is_some_and(|id| (*scheduler).task(id).thread == l);
+            if !is_due {
+                // Resumed by the program, which has kept the coroutine: it waits on.
+                return suspend::yield_::<Waiting>(l);
+            }
+            go_on(l)
+        }
     }
 
     unsafe fn raise(l: *mut lua_State) -> ! {

@@ -39,7 +39,7 @@ pub unsafe fn can_yield(l: *mut lua_State) -> bool {
 ///
 /// # Safety
 ///
-/// `l` is an entry's state. Uses 1 slot.
+/// `l` is an entry's state. May raise. Uses 1 slot.
 pub unsafe fn can_stay(l: *mut lua_State) -> bool {
     thread_local! {
         static CALLED: Cell<bool> = const { Cell::new(false) };
@@ -53,8 +53,7 @@ pub unsafe fn can_stay(l: *mut lua_State) -> bool {
     // compiled code calls no hooks.
     unsafe {
         if lua::luaL_loadbuffer(l, c"".as_ptr(), 0, c"=hook".as_ptr()) != lua::LUA_OK {
-            lua::lua_pop(l, 1);
-            return false;
+            lua::lua_error(l); // for memory
         }
         let programs = Hook::of(l);
         CALLED.set(false);
@@ -62,7 +61,7 @@ pub unsafe fn can_stay(l: *mut lua_State) -> bool {
         let ran = lua::lua_pcall(l, 0, 0, 0);
         programs.set(l);
         if ran != lua::LUA_OK {
-            lua::lua_pop(l, 1);
+            lua::lua_error(l); // for memory
         }
     }
     CALLED.get()

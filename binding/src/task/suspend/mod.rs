@@ -8,7 +8,7 @@
 //!   Lua 5.1 and LuaJIT have none: the loop pushes the results, and an error is raised by a
 //!   hook at the first instruction that the task executes.
 //! * `can_yield(l)`: whether the entry in `l` can be left by yielding.
-//! * `can_stay(l)`: whether it can stay on its native stack while others run.
+//! * `can_stay(l)`: whether it can stay on its native stack while others run. May raise.
 //! * `yield_::<K>(l)`: yields, as the last act of the entry; its results will be what the scheduler
 //!   then has for the task.
 //! * `prepare_raise::<K>(l, thread)`, where nothing continues: makes the suspended `thread` raise the
