@@ -38,10 +38,10 @@ def serve(version, name, ask):
     if ask == "ask":
         context.verify_mode = ssl.CERT_REQUIRED
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(5)
+    listener.settimeout(20)
     print(listener.getsockname()[1], flush=True)
     plain = listener.accept()[0]
-    plain.settimeout(5)
+    plain.settimeout(20)
     try:
         with context.wrap_socket(plain, server_side=True) as conn:
             data = conn.recv(100)
@@ -57,7 +57,7 @@ def ask(port, version, own, name):
     if own != "none":
         context.load_cert_chain(path(own))
     try:
-        with socket.create_connection(("127.0.0.1", int(port)), 5) as plain:
+        with socket.create_connection(("127.0.0.1", int(port)), 20) as plain:
             with context.wrap_socket(plain, server_hostname=name) as conn:
                 conn.sendall(b"hello\n")
                 print(conn.version(), conn.recv(100).decode().strip(), flush=True)
@@ -99,7 +99,7 @@ local function visit(version, name, params, asks)
   local all = { mode = "client", protocol = "any", cafile = pem "ca" }
   for key, value in pairs(params or {}) do all[key] = value end
   local conn = t.closing(ssl.wrap(sock, all))
-  conn:settimeout(5)
+  conn:settimeout(20)
   conn:sni(params and params.name or "localhost")
   local line, err = conn:dohandshake()
   if line then
@@ -117,7 +117,7 @@ local function host(version, name, own, asked, params)
   local all = { mode = "server", protocol = "any", key = pem(name), certificate = pem(name), cafile = pem "ca" }
   for key, value in pairs(params or {}) do all[key] = value end
   local conn = t.closing(ssl.wrap(server:accept(), all))
-  conn:settimeout(5)
+  conn:settimeout(20)
   local ok, err = conn:dohandshake()
   if ok then
     local line = conn:receive()
