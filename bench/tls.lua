@@ -176,10 +176,10 @@ local function handshakes(name, protocol, more, target)
 end
 
 -- LuaSec makes a context and shakes hands in full for each request, and writes into the table that it is given.
-local function requests(name, target, more, count)
+local function requests(name, target, more)
   return {
     name = name,
-    count = count or 500,
+    count = 150,
     target = target,
     setup = function()
       local port = peer.https(identity().certificate, identity().key)

@@ -168,6 +168,8 @@ t.fix("a connection by hand", function()
   t.equal(c:send "GET /z HTTP/1.0\r\n\r\n", 19)
   t.equal(c:receive(), "HTTP/1.1 200 OK")
   t.equal(c:info "verify", "peer+name")
+  -- A request does not wait until the end of the handshake is acknowledged.
+  t.equal(c:getoption "tcp-nodelay", true)
   t.equal(c:getfd(), c.sock:getfd())
 end)
 

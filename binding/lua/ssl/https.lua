@@ -127,6 +127,8 @@ function methods:connect(host, port)
   local conn = try(ssl.wrap(self.sock, ctx))
   self.sock = conn
   ssl.plaintimeouts(conn)
+  -- The request follows the last words of the handshake, and would wait until these are acknowledged.
+  conn:setoption("tcp-nodelay", true)
   conn:sni(self.params.servername or host)
   conn:settimeout(self.seconds)
   try(conn:dohandshake())
