@@ -29,12 +29,12 @@ local function write(client, queue)
 end
 
 local function read(client, name)
-  for line in function() return client:receive("*l", "", LONGEST) end do tell(name .. ": " .. line) end
+  for line in function() return client:receive("*l", nil, { most = LONGEST }) end do tell(name .. ": " .. line) end
 end
 
 local function ask_name(client)
   client:send("Who are you?\n")
-  local name = client:receive("*l", "", LONGEST)
+  local name = client:receive("*l", nil, { most = LONGEST })
   if name and name:find "^%w+$" and not members[name] then return name end
   client:send("Sorry.\n")
 end

@@ -34,7 +34,7 @@ local function converse(client)
   client:settimeout(SILENCE)
   client:send("HELLO\n")
   while true do
-    local line, problem = client:receive("*l", "", LONGEST)
+    local line, problem = client:receive("*l", nil, { most = LONGEST })
     if problem == "timeout" then return "too quiet" end
     if problem == "line too long" then return problem end
     if not line then return nil end

@@ -9,7 +9,7 @@
 local socket = require "socket"
 
 local assert, coroutine, ipairs, pcall, print = assert, coroutine, ipairs, pcall, print
-local require, string, table = require, string, table
+local require, string, table, tostring = require, string, table, tostring
 
 local function heading(text) print("\n" .. text) end
 local function say(...) print("    " .. string.format(...)) end
@@ -223,7 +223,7 @@ local function tasks()
     say("a deadline covers whatever is done in it: %s", problem)
     client:close()
     server:close()
-    say("the server has ended, and with it all its tasks: %s", service:join())
+    say("the server has ended, and with it all its tasks: %s", tostring((service:join())))
   end)
 end
 

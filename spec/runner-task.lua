@@ -209,7 +209,7 @@ t.test("a server leaves no descriptor behind", function()
   local child = t.launch(command("--task", [[
     local socket, task = require "socket", require "socket.task"
     local function count()
-      local pipe = io.popen "ls /proc/$PPID/fd"
+      local pipe = io.popen "sleep 0.1; ls /proc/$PPID/fd" -- when popen has closed its other end
       local list = pipe:read "*a"
       pipe:close()
       return select(2, list:gsub("%d+", ""))
