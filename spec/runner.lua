@@ -252,6 +252,42 @@ for _, what in ipairs { "accept", "coroutine", "loop", "pcall", "receive", "rece
   end, 5)
 end
 
+local TASKS = [[
+  local task = require "socket.task"
+  if jit then jit.off() end
+  local function sleep() task.sleep(60) end
+  local does = {
+    busy = function() while true do task.yield() end end,
+    sleeping = function()
+      task.spawn(function()
+        local ok, err = pcall(sleep)
+        print("cancelled", ok, err)
+        error(err, 0)
+      end)
+      sleep()
+    end,
+    stubborn = function()
+      while true do pcall(sleep) end
+    end,
+  }
+  print "ready"
+  task.run(does[...])
+]]
+
+for _, what in ipairs { "busy", "sleeping", "stubborn" } do
+  t.test("Ctrl-C ends tasks: " .. what, function()
+    only_ours()
+    local child = t.spawn(TASKS, what)
+    t.equal(child:read(), "ready")
+    require "socket".sleep(0.1)
+    child:signal "INT"
+    local text, status = child:finish()
+    t.match(text, "interrupted!")
+    if what == "sleeping" then t.match(text, "cancelled\tfalse\tcancelled") end
+    t.equal(status, 1)
+  end, 5)
+end
+
 t.test("Ctrl-C that the parent ignores is ignored", function()
   only_ours()
   local text, status = t.shell("trap '' INT; " .. lua .. " -e 'os.execute \"kill -INT $PPID\"' -e 'print(1)'")

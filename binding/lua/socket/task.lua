@@ -264,9 +264,19 @@ local function raise_fatal()
   end
 end
 
+-- In the runner, Ctrl-C interrupts twice: what waits, and whatever Lua code comes next.
+local function run_all()
+  local ran, left = pcall(primitives.run)
+  if not ran then error(left, 0) end
+  return left
+end
+
+-- For how long an interrupted program waits for tasks that were cancelled.
+local PATIENCE = 1
+
 -- Cancels whatever is left, which is nothing but what runs in the background if all went
--- well, and lets it end.
-local function finish()
+-- well, and lets it end, for at most `patience` seconds if given.
+local function finish(patience)
   ending = true
   for task in pairs(alive) do
     if task.id then
@@ -276,7 +286,11 @@ local function finish()
       alive[task] = nil -- there was no memory to start it
     end
   end
-  pcall(primitives.run)
+  if not patience then return pcall(primitives.run) end
+  local over = now() + patience
+  repeat
+    local ran, left = pcall(primitives.turn, over - now())
+  until not ran or left == 0 or now() >= over
 end
 
 local function names()
@@ -295,9 +309,9 @@ function M.run(f, ...)
   if primitives.runs() then error("task.run while tasks are running", 2) end
   local main = spawn(nil, f, ...)
   main.name = "main"
-  local ran, left = pcall(primitives.run)
+  local ran, left = pcall(run_all)
   local waiting = ran and left > 0 and not stopping and names()
-  if next(alive) then finish() end
+  if next(alive) then finish(left == "interrupted!" and PATIENCE) end
   ending, stopping = false, nil
   if waiting or not ran then
     fatal = nil

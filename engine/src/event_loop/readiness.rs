@@ -138,10 +138,9 @@ impl Readiness {
             return Ok(());
         };
         match kernel.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(io(error)),
-            Err(_) if interrupt::requested() => return Err(Error::Interrupted),
-            Err(_) => return Ok(()),
+            Err(_) => self.events.clear(),
+            Ok(()) => {}
         }
         for event in &self.events {
             let fd = event.token().0;
@@ -149,7 +148,11 @@ impl Readiness {
                 slot.on_event(fd as Fd, event, &mut wake);
             }
         }
-        Ok(())
+        // Also where no wait was interrupted, because all tasks are busy.
+        match interrupt::requested() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
     }
 
     /// Tells who waits for descriptors that were closed.
