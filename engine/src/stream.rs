@@ -5,7 +5,7 @@ use std::time::Instant;
 use memchr::memchr;
 
 use crate::address::Family;
-use crate::buffer::Buffer;
+use crate::buffer::{BLOCK, Buffer};
 use crate::connect::{Connect, Progress};
 use crate::deadline::Limit;
 use crate::error::{Error, Result};
@@ -544,8 +544,10 @@ enum Filled {
 impl Stream {
     /// Reads once into the buffer; `want` as for [`Buffer::fill`].
     fn fill(&mut self, want: usize) -> Result<Filled> {
+        // Among many streams, large blocks for each would be too much.
+        let alone = matches!(self.transport, Transport::Socket) && !self.socket.edge.watched;
+        let ahead = if alone { self.flow.ahead() } else { BLOCK };
         let (fd, transport) = (self.socket.fd(), &mut self.transport);
-        let ahead = self.flow.ahead();
         let read = self.buffer.fill_ahead(want, ahead, |block| {
             let room = block.capacity() - block.len();
             loop {
