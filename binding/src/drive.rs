@@ -7,7 +7,7 @@ use std::ffi::c_int;
 
 use luasocket_engine::deadline::Limit;
 use luasocket_engine::error::Error;
-use luasocket_engine::operation::{self, Direction, Operation, Step};
+use luasocket_engine::operation::{self, Direction, Interest, Operation, Step};
 use mlua_sys::lua_State;
 
 use crate::boundary::guard;
@@ -58,17 +58,46 @@ where
 /// The first step, unless another operation is under way.
 #[inline(always)]
 fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Output> {
-    // SAFETY: Lua owns the subject, and nobody else uses it during the call.
-    let subject = unsafe { &mut *run.subject };
-    if let (Some(direction), Some(socket)) = (run.direction, subject.socket())
-        && socket.is_parked(direction)
-    {
-        return First::Done(run.op.refuse(subject, Error::Busy));
-    }
+    // Also of those that are refused, or one that tries again and again would keep the first
+    // from ever being done.
     if scheduler::budget_is_spent() {
         return First::Rest;
     }
+    // SAFETY: Lua owns the subject, and nobody else uses it during the call.
+    let subject = unsafe { &mut *run.subject };
+    if is_busy(subject, run.direction) {
+        return First::Done(run.op.refuse(subject, Error::Busy));
+    }
     First::of(run.op.step(subject))
+}
+
+/// Whether another operation is under way.
+#[inline(always)]
+fn is_busy<S: Subject>(subject: &mut S, direction: Option<Direction>) -> bool {
+    match (direction, subject.socket()) {
+        (Some(direction), Some(socket)) => socket.is_parked(direction),
+        _ => false,
+    }
+}
+
+/// An operation that is refused, after a rest.
+#[derive(Clone, Copy)]
+struct Refused<O>(O);
+
+impl<S, O: Operation<S>> Operation<S> for Refused<O> {
+    type Output = O::Output;
+
+    fn step(&mut self, subject: &mut S) -> Step<O::Output> {
+        Step::Done(self.0.refuse(subject, Error::Busy))
+    }
+
+    fn interest<'a>(&'a mut self, _: &'a mut S) -> Interest<'a> {
+        Interest::Many(&mut [], None)
+    }
+
+    fn give_up(&mut self, subject: &mut S, why: Error) -> O::Output {
+        self.0.give_up(subject, why)
+    }
 }
 
 /// What comes after a first step that does not end the call.
@@ -97,6 +126,7 @@ where
         } = *run;
         let limit = guard(l, || limit(&mut *subject));
         let rests = matches!(first, First::Rest);
+        let busy = rests && guard(l, || is_busy(&mut *subject, direction));
         if let Some(scheduler) = wait::current(l)
             && (rests || !limit.is_now())
         {
@@ -114,11 +144,17 @@ where
                 return wait::refuse(l, scheduler, exit);
             }
             if let Some(exit) = exit {
-                let job = Job::new(subject, *op, direction, finish, context);
+                let job = match busy {
+                    true => Job::new(subject, Refused(*op), None, finish, context),
+                    false => Job::new(subject, *op, direction, finish, context),
+                };
                 return wait::park(l, scheduler, exit, job, limit, !rests);
             }
         }
         let output = guard(l, || {
+            if busy {
+                return op.refuse(&mut *subject, Error::Busy);
+            }
             let socket = (*subject).socket();
             let unasked = socket.is_some_and(|socket| std::mem::take(&mut socket.edge.drained));
             let last = match first {
