@@ -14,7 +14,7 @@ use crate::{alloc, chunk, interactive, interrupt, version};
 /// Everything that owns memory lives here and outlives the protected call in which
 /// the rest happens, for an error of Lua skips the destructors in between.
 struct Session<'a> {
-    program: &'static CStr,
+    program: &'a CStr,
     words: &'a [&'static CStr],
     options: Options,
     input: Input,
@@ -23,7 +23,7 @@ struct Session<'a> {
 
 /// Does what the command line says, as `worker` if it is one; returns the exit status.
 pub fn run(
-    program: &'static CStr,
+    program: &CStr,
     words: &[&'static CStr],
     options: Options,
     worker: Option<Worker>,

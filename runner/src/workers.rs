@@ -18,14 +18,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// What stands before messages; it lives as long as the process, which has not many.
-    fn name(self, program: &'static CStr) -> &'static CStr {
+    /// What stands before messages.
+    fn name(self, program: &CStr) -> CString {
         if self.count == 1 {
-            return program;
+            return program.to_owned();
         }
         let number = format!(": worker {}", self.number);
-        let name = [program.to_bytes(), number.as_bytes()].concat();
-        Box::leak(CString::new(name).unwrap_or_default().into_boxed_c_str())
+        CString::new([program.to_bytes(), number.as_bytes()].concat()).unwrap_or_default()
     }
 }
 
@@ -47,7 +46,7 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
             drain,
         };
         let name = worker.name(program);
-        let status = session::run(name, words, options.clone(), Some(worker));
+        let status = session::run(&name, words, options.clone(), Some(worker));
         if status != 0 {
             drain::ask();
         }
