@@ -25,6 +25,7 @@ local AREAS = {
   { "mbox", 200, independent = true },
   { "except", 200 },
   { "http", 100 },
+  { "smtp", 100 },
   { "tcp", 30 },
   { "udp", 30 },
   { "unix", 30 },

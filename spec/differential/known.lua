@@ -53,7 +53,7 @@ return {
     why = "wrong arguments are found at the entry and named",
   },
   {
-    area = "arguments", step = "socket%.connect4? 3 table", theirs = ".", ours = "returns",
+    area = "arguments", step = "socket%.[bc][io]n%a+4? 3 table", theirs = ".", ours = "returns",
     why = "a table there holds options",
   },
   {

@@ -123,7 +123,8 @@ function methods:sink(snk, pattern)
 end
 
 function methods:source(source, step)
-  return ltn12.pump.all(source, socket.sink("keep-open", self.c), step or ltn12.pump.step)
+  local ok, err = ltn12.pump.all(source, socket.sink("keep-open", self.c), step or ltn12.pump.step)
+  return ok, err
 end
 
 -- TLS from here on. See `socket.starttls`.
