@@ -62,7 +62,7 @@ impl Stream {
                 Err(error) => return Begun::Known(Err(error)),
             }
         }
-        let asked_again = continued && limit.is_now();
+        let asked_again = continued && limit.is_over();
         let late = if asked_again {
             Error::Os(sys::EALREADY)
         } else {

@@ -22,12 +22,6 @@ impl Timeouts {
         total: -1.0,
     };
 
-    /// Whether a call may not wait at all.
-    #[inline]
-    pub fn is_zero(&self) -> bool {
-        self.block == 0.0 || self.total == 0.0
-    }
-
     /// The limit of a call that starts now. Reads the clock only if it must.
     pub fn begin(&self) -> Limit {
         if self.block < 0.0 && self.total < 0.0 {
@@ -35,7 +29,10 @@ impl Timeouts {
         }
         match (bound(self.block), bound(self.total)) {
             (None, None) => Limit::None,
-            (Some(Duration::ZERO), _) | (_, Some(Duration::ZERO)) => Limit::Now,
+            (Some(Duration::ZERO), _) => Limit::Now,
+            // As in LuaSocket this one forbids no look at what is ready by now: a connection
+            // to this very machine is made at once.
+            (_, Some(Duration::ZERO)) => Limit::Until(Instant::now()),
             (Some(only), None) | (None, Some(only)) => Limit::Until(Instant::now() + only),
             (Some(each), Some(total)) => Limit::Each {
                 each,
@@ -137,11 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn zero_in_either_place_is_one_try() {
+    fn zero_per_wait_is_one_try_and_zero_in_all_is_one_look() {
         assert_eq!(begin(0.0, -1.0), Limit::Now);
-        assert_eq!(begin(-1.0, 0.0), Limit::Now);
         assert_eq!(begin(0.0, 5.0), Limit::Now);
-        assert_eq!(begin(5.0, 0.0), Limit::Now);
+        assert_eq!(begin(0.0, 0.0), Limit::Now);
+        for total in [begin(-1.0, 0.0), begin(5.0, 0.0)] {
+            assert!(matches!(total, Limit::Until(_)) && total.is_over());
+        }
     }
 
     #[test]
