@@ -92,6 +92,57 @@ t.fix("a response in pieces", function()
   end
 end)
 
+-- Bodies of 400000 bytes, by length and in chunks of 100000, over kept connections.
+local LARGE = [[
+  local socket = require "socket"
+  local server = assert(socket.bind("127.0.0.1", 0))
+  print((select(2, server:getsockname())))
+  local chunk = ("0123456789"):rep(10000)
+  while true do
+    local client = server:accept()
+    while true do
+      local line = client:receive()
+      if not line then break end
+      repeat until (client:receive() or "") == ""
+      if line:find "length" then
+        client:send("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" .. chunk:rep(4))
+      else
+        client:send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ = 1, 4 do client:send("186a0\r\n" .. chunk .. "\r\n") end
+        client:send("0\r\nT: t\r\n\r\n")
+      end
+    end
+    client:close()
+  end
+]]
+
+t.fix("a text as a whole, pieces, and nothing, over one connection", function()
+  local base = "http://127.0.0.1:" .. t.spawn(LARGE):read() .. "/"
+  local text = string.rep("0123456789", 40000)
+  local session = http.session { timeout = 5 }
+  t.closing(session.pool)
+  for _, way in ipairs { "length", "chunks", "length" } do
+    t.ok(session:get(base .. way) == text)
+    local longest, pieces = 0, {}
+    local function sink(piece)
+      if piece then
+        longest = math.max(longest, #piece)
+        pieces[#pieces + 1] = piece
+      end
+      return 1
+    end
+    t.equal(select(2, session:request { url = base .. way, sink = sink }), 200)
+    t.ok(table.concat(pieces) == text)
+    t.ok(longest <= 65536, longest)
+    for _, forget in pairs { ltn12.sink.null(), false } do
+      local ok, code, headers = session:request { url = base .. way, sink = forget or nil }
+      t.equal(ok and code, 200)
+      t.equal(headers.t, way == "chunks" and "t" or nil)
+    end
+  end
+  t.equal(session.pool:statistics().opened, 1)
+end)
+
 local function fails(message, text)
   local body, err = get(peer(text) .. "1/cut/" .. #text)
   t.equal(body, nil)

@@ -310,7 +310,7 @@ function M.finish(r, h, code, headers, sink)
   local complete = true
   if M.hasbody(r.method, code) then
     -- The simple form makes one text of the body anyway.
-    if r.reqt.simple and not r.decompress then h.collected = h.whole end
+    h.collected = r.reqt.simple and not r.decompress and h.whole
     local chain, length = sinkof(r, h, headers, sink)
     local framing = length and { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] }
     h.unseen = chain == NULL and not r.reqt.step and ltn12.pump.step == STEP and h.c.skipany ~= nil
