@@ -303,11 +303,11 @@ end
 
 -- Several at once, that go on in another order than they began to wait in.
 local function interleaves(place)
-  local order, handles = {}, {}
+  local order, handles, start = {}, {}, task.now()
   for i, n in ipairs { 3, 1, 4, 2 } do
     handles[i] = task.spawn(function()
       return place(function()
-        task.sleep(n * 0.005)
+        task.sleep(start + n * 0.005 - task.now())
         order[#order + 1] = n
         task.sleep((5 - n) * 0.005)
         return n

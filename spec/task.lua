@@ -558,7 +558,7 @@ t.in_task("closing wakes who has begun to wait in the same turn", function()
 end)
 
 t.test("native stacks are given back, but for a few", function()
-  local function wait_below_c() table.sort({ 1, 2 }, function() task.sleep(0.01) return false end) end
+  local function wait_below_c() table.sort({ 1, 2 }, function() task.sleep(0.05) return false end) end
   local most
   for _ = 1, 3 do
     task.run(function()
