@@ -306,17 +306,25 @@ local function receivesmall(h, headers, sink)
   return true
 end
 
+-- The body of a response, whatever is to be done with it.
+local function receivebody(r, h, headers, sink)
+  local step = r.reqt.step
+  local chain, length = sinkof(r, h, headers, sink)
+  if length then headers = { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] } end
+  if getmetatable(h) == Connection then
+    -- The simple form makes one text of the body anyway.
+    h.collected = r.reqt.simple and not r.decompress and h.whole
+    h.unseen = chain == NULL and not step and ltn12.pump.step == STEP and h.c.skipany ~= nil
+  end
+  h:receivebody(headers, chain, step)
+end
+
 function M.finish(r, h, code, headers, sink)
   local complete = true
   if M.hasbody(r.method, code) then
-    -- The simple form makes one text of the body anyway.
-    h.collected = r.reqt.simple and not r.decompress and h.whole
-    local chain, length = sinkof(r, h, headers, sink)
-    local framing = length and { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] }
-    h.unseen = chain == NULL and not r.reqt.step and ltn12.pump.step == STEP and h.c.skipany ~= nil
-    if r.reqt.step or getmetatable(h) ~= Connection or not receivesmall(h, framing or headers, chain) then
-      h:receivebody(framing or headers, chain, r.reqt.step)
-    end
+    local reqt = r.reqt
+    local special = r.decompress or reqt.maxbody or reqt.step or getmetatable(h) ~= Connection
+    if special or not receivesmall(h, headers, sink or NULL) then receivebody(r, h, headers, sink) end
     complete = h.complete
   end
   release(r, h, headers, complete and code ~= 101)
