@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// The two timeouts of an object, in seconds; negative means none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
@@ -32,11 +34,11 @@ impl Timeouts {
             (Some(Duration::ZERO), _) => Limit::Now,
             // As in LuaSocket this one forbids no look at what is ready by now: a connection
             // to this very machine is made at once.
-            (_, Some(Duration::ZERO)) => Limit::Until(Instant::now()),
-            (Some(only), None) | (None, Some(only)) => Limit::Until(Instant::now() + only),
+            (_, Some(Duration::ZERO)) => Limit::Until(clock::now()),
+            (Some(only), None) | (None, Some(only)) => Limit::Until(clock::now() + only),
             (Some(each), Some(total)) => Limit::Each {
                 each,
-                until: Instant::now() + total,
+                until: clock::now() + total,
             },
         }
     }
@@ -97,7 +99,7 @@ impl Limit {
     /// The limit of a wait that begins now.
     pub fn of_one_wait(&self) -> Limit {
         match *self {
-            Limit::Each { each, until } => Limit::Until(until.min(Instant::now() + each)),
+            Limit::Each { each, until } => Limit::Until(until.min(clock::now() + each)),
             limit => limit,
         }
     }
@@ -107,7 +109,7 @@ impl Limit {
         match *self {
             Limit::None => false,
             Limit::Now => true,
-            Limit::Until(until) | Limit::Each { until, .. } => until <= Instant::now(),
+            Limit::Until(until) | Limit::Each { until, .. } => until <= clock::now(),
         }
     }
 

@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod buffer;
+mod clock;
 mod closings;
 pub mod connect;
 pub mod connecting;

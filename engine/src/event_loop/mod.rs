@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::deadline::Limit;
 use crate::error::{Error, Result};
 use crate::operation::Interest;
@@ -213,7 +214,7 @@ impl<J: Parked> EventLoop<J> {
         self.readiness.open()?;
         self.hear_closing();
         let end = match wait {
-            Some(wait) if !self.timers.is_empty() => Instant::now().checked_add(wait),
+            Some(wait) if !self.timers.is_empty() => clock::now().checked_add(wait),
             _ => None,
         };
         loop {
@@ -240,7 +241,7 @@ impl<J: Parked> EventLoop<J> {
             return wait;
         };
         let next = end.map_or(next, |end| end.min(next));
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(clock::now()))
     }
 
     /// Steps operations that can go on, until one is over, and hands it back. One by one, so
@@ -308,7 +309,7 @@ impl<J: Parked> EventLoop<J> {
     /// not end a wait.
     fn look(&mut self, owner: Waiter) -> Option<Over> {
         let entry = self.parked[owner as usize].as_mut()?;
-        let now = Instant::now();
+        let now = clock::now();
         let come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let (due, until) = match entry.timed {
             true => self.times[owner as usize].ends(),
@@ -359,7 +360,7 @@ impl<J: Parked> EventLoop<J> {
         if self.timers.is_empty() {
             return false;
         }
-        let now = Instant::now();
+        let now = clock::now();
         let mut was_early = false;
         while let Some(due) = self.timers.due(now) {
             let Due::Come(owner) = due else {
@@ -400,7 +401,7 @@ impl<J: Parked> EventLoop<J> {
                 let why = Wake::Edge(edge);
                 self.woken.push_back(Woken { wait, why });
             }
-            Watched::Not => blind = Some(Instant::now() + BLIND),
+            Watched::Not => blind = Some(clock::now() + BLIND),
         }
         if entry.timed || wake.is_some() || blind.is_some() {
             self.set_timer(owner, [wake, blind]);
@@ -428,7 +429,7 @@ impl Times {
     fn begin(&mut self) {
         self.due = self.due.or_else(|| match self.limit.of_one_wait() {
             Limit::Until(until) => Some(until),
-            Limit::Now => Some(Instant::now()),
+            Limit::Now => Some(clock::now()),
             _ => None,
         });
     }

@@ -360,6 +360,77 @@ fn many_waits_come_and_go_and_nothing_is_left() {
     assert_eq!(events.deadlines(), 0);
 }
 
+/// Waits for nothing at all.
+struct Never(Option<Error>);
+
+impl Parked for Never {
+    fn step(&mut self) -> bool {
+        false
+    }
+
+    fn interest(&mut self) -> (Interest<'_>, Known) {
+        (Interest::Many(&mut [], None), Known::default())
+    }
+
+    fn give_up(&mut self, why: Error) {
+        self.0 = Some(why);
+    }
+}
+
+#[test]
+fn waits_end_when_their_time_has_come_and_not_before() {
+    let mut now = Instant::now();
+    clock::set(now);
+    let mut events = EventLoop::new();
+    // When each wait ends: by its limit, by its owner's wish.
+    let mut naive: Vec<Option<[Option<Instant>; 2]>> = vec![None; 40];
+    let mut seed = 1u64;
+    let mut random = |n: u64| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+        (seed >> 33) % n
+    };
+    let ms = Duration::from_millis;
+    for _ in 0..20_000 {
+        let owner = random(40) as usize;
+        if naive[owner].is_none() {
+            let (each, whole) = (ms(random(30)), now + ms(random(60)));
+            let (limit, due) = match random(4) {
+                0 => (Limit::None, None),
+                1 => (Limit::Now, Some(now)),
+                2 => (Limit::Until(whole), Some(whole)),
+                _ => {
+                    let limit = Limit::Each { each, until: whole };
+                    (limit, Some(whole.min(now + each)))
+                }
+            };
+            let until = (random(3) == 0).then(|| now + ms(random(60)));
+            events.park(owner as Waiter, Never(None), limit, until);
+            naive[owner] = Some([due, until]);
+        } else if random(4) == 0 {
+            assert!(events.take(owner as Waiter).is_some());
+            naive[owner] = None;
+        }
+        let has_come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        events.turn(Some(Duration::ZERO)).unwrap();
+        while let Some((owner, job, why)) = events.next_over() {
+            let [due, until] = naive[owner as usize].take().expect("it waited");
+            match why {
+                Over::Until => assert!(has_come(until) && job.0.is_none()),
+                Over::Done => {
+                    assert!(has_come(due) && !has_come(until));
+                    assert_eq!(job.0, Some(Error::Timeout));
+                }
+            }
+        }
+        let mut left = naive.iter().flatten().flatten().flatten();
+        assert!(left.all(|at| *at > now));
+        let timed = naive.iter().flatten().filter(|ends| **ends != [None; 2]);
+        assert_eq!(events.deadlines(), timed.count());
+        now += ms(random(4));
+        clock::set(now);
+    }
+}
+
 #[test]
 fn a_forked_child_waits_for_itself() {
     let (ours, theirs) = pair();
