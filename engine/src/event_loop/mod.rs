@@ -70,7 +70,9 @@ struct Entry<J> {
     job: J,
     /// Names this wait: no two waits of a loop share it.
     ticket: NonZeroU64,
-    /// Whether it has times, and may have a timer.
+    /// Whether it has [`Times`].
+    bounded: bool,
+    /// Whether it may have a timer.
     timed: bool,
 }
 
@@ -89,7 +91,7 @@ pub struct EventLoop<J> {
     readiness: Readiness,
     timers: Timers,
     parked: Vec<Option<Entry<J>>>,
-    /// Of those that are timed.
+    /// Of those that are bounded.
     times: Vec<Times>,
     /// The next ticket.
     ticket: NonZeroU64,
@@ -161,11 +163,16 @@ impl<J: Parked> EventLoop<J> {
         }
         let ticket = self.ticket;
         self.ticket = ticket.saturating_add(1); // no loop lasts that long
-        let timed = limit != Limit::None || until.is_some();
-        if timed {
+        let bounded = limit != Limit::None || until.is_some();
+        if bounded {
             self.set_times(owner, limit, until);
         }
-        self.parked[owner as usize] = Some(Entry { job, ticket, timed });
+        self.parked[owner as usize] = Some(Entry {
+            job,
+            ticket,
+            bounded,
+            timed: bounded,
+        });
         Wait { owner, ticket }
     }
 
@@ -298,7 +305,7 @@ impl<J: Parked> EventLoop<J> {
         if entry.job.step() {
             return Some(Over::Done);
         }
-        if entry.timed {
+        if entry.bounded {
             self.times[owner as usize].due = None; // a new wait
         }
         self.await_job(owner);
@@ -311,7 +318,7 @@ impl<J: Parked> EventLoop<J> {
         let entry = self.parked[owner as usize].as_mut()?;
         let now = clock::now();
         let come = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let (due, until) = match entry.timed {
+        let (due, until) = match entry.bounded {
             true => self.times[owner as usize].ends(),
             false => (None, None),
         };
@@ -413,12 +420,13 @@ impl<J: Parked> EventLoop<J> {
         let Some(Some(entry)) = self.parked.get_mut(owner as usize) else {
             return;
         };
-        if !std::mem::replace(&mut entry.timed, true) {
-            self.set_times(owner, Limit::None, None);
+        entry.timed = true;
+        let mut times = (None, None);
+        if entry.bounded {
+            self.times[owner as usize].begin();
+            times = self.times[owner as usize].ends();
         }
-        let times = &mut self.times[owner as usize];
-        times.begin();
-        let (due, until) = times.ends();
+        let (due, until) = times;
         let all = others.into_iter().chain([due, until]);
         self.timers.set(owner, all.flatten().min());
     }
