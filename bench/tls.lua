@@ -213,7 +213,7 @@ local function serving(name, version, protocol, target)
       for _ = 1, n do
         local accepted = server:accept()
         local conn = ssl.wrap(accepted, ctx)
-        conn:settimeout(5)
+        conn:settimeout(60)
         assert(conn:dohandshake())
         conn:close()
       end
