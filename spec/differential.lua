@@ -26,6 +26,7 @@ local AREAS = {
   { "except", 200 },
   { "http", 100 },
   { "smtp", 100 },
+  { "ftp", 100 },
   { "tcp", 30 },
   { "udp", 30 },
   { "unix", 30 },

@@ -72,4 +72,8 @@ return {
     area = "unix", step = "getsockname", theirs = '^""$', ours = '^"\\000',
     why = "abstract names are told, as in versions after 3.1.0",
   },
+  {
+    area = "mime", step = "unb64%(12", theirs = "^nil", ours = '^"',
+    why = "a tail without padding is decoded",
+  },
 }
