@@ -8,8 +8,18 @@ use mlua_sys::lua_State;
 
 use crate::options::{Action, Options};
 use crate::terminal::Input;
-use crate::workers::Worker;
 use crate::{alloc, chunk, interactive, interrupt, version};
+
+/// Which of how many workers a session is, and how it is told to end.
+#[derive(Clone, Copy)]
+pub struct Worker {
+    /// From 1.
+    pub number: usize,
+    /// How many there are.
+    pub count: usize,
+    /// Readable when it is time to end.
+    pub drain: c_int,
+}
 
 /// Everything that owns memory lives here and outlives the protected call in which
 /// the rest happens, for an error of Lua skips the destructors in between.

@@ -4,29 +4,8 @@ use std::ffi::{CStr, CString, c_int};
 use std::thread::{self, ScopedJoinHandle};
 
 use crate::options::Options;
-use crate::{chunk, drain, session};
-
-/// Which of how many workers a session is, and how it is told to end.
-#[derive(Clone, Copy)]
-pub struct Worker {
-    /// From 1.
-    pub number: usize,
-    /// How many there are.
-    pub count: usize,
-    /// Readable when it is time to end.
-    pub drain: c_int,
-}
-
-impl Worker {
-    /// What stands before messages.
-    fn name(self, program: &CStr) -> CString {
-        if self.count == 1 {
-            return program.to_owned();
-        }
-        let number = format!(": worker {}", self.number);
-        CString::new([program.to_bytes(), number.as_bytes()].concat()).unwrap_or_default()
-    }
-}
+use crate::session::{self, Worker};
+use crate::{chunk, drain};
 
 /// Runs the script in as many threads as the options say, of which this is one; returns the
 /// exit status. What goes wrong in one ends all.
@@ -45,7 +24,7 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
             count,
             drain,
         };
-        let name = worker.name(program);
+        let name = name(worker, program);
         let status = session::run(&name, words, options.clone(), Some(worker));
         if status != 0 {
             drain::ask();
@@ -76,6 +55,15 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
             .fold(false, |any, other| failed(other) | any);
         c_int::from(own != 0 || others_failed || !all_began)
     })
+}
+
+/// What stands before the messages of a worker.
+fn name(worker: Worker, program: &CStr) -> CString {
+    if worker.count == 1 {
+        return program.to_owned();
+    }
+    let number = format!(": worker {}", worker.number);
+    CString::new([program.to_bytes(), number.as_bytes()].concat()).unwrap_or_default()
 }
 
 /// What the first thread has on most systems.
