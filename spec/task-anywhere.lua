@@ -479,6 +479,36 @@ t.in_task("many wait natively at once", function()
   t.between(task.stats().stacks, 1, 600)
 end)
 
+-- LuaJIT's compiled code, when it is left, goes on in the thread that ran last as far as LuaJIT knows.
+t.in_task("compiled code after an error of a wait that was caught", function()
+  local function sum()
+    local n = 0
+    for i = 1, 100 do n = n + i end
+    return n
+  end
+  for _ = 1, 100 do sum() end
+  local function catch(message)
+    local ok, err = pcall(task.sleep, 10)
+    t.equal(ok, false)
+    t.equal(tostring(err), message)
+    t.equal(sum(), 5050)
+  end
+  t.returns({ n = 2, nil, "timeout" }, task.timeout(0.005, function()
+    for _ = 1, 50 do catch("timeout") end
+    task.yield()
+  end))
+  local caught
+  local handle = t.waiting(task.spawn(function()
+    catch("cancelled")
+    caught = sum()
+  end))
+  handle:cancel()
+  handle:join()
+  t.equal(caught, 5050)
+  coroutine.wrap(function() task.timeout(0, catch, "timeout") end)()
+  t.equal(sum(), 5050)
+end)
+
 -- LuaJIT cannot change coroutines in finalizers and hooks: there a call blocks, as it does outside of tasks.
 t.in_task("a finalizer of the collector that waits", function()
   local finished

@@ -214,14 +214,14 @@ t.in_task("a task that is cancelled inside of a timeout", function()
 end)
 
 t.in_task("a task that is cancelled after its time is over", function()
-  local handle = t.waiting(task.spawn(function()
+  local handle = task.spawn(function()
     return task.timeout(0.005, function()
       while true do
         local ok, err = pcall(task.sleep, 1)
         if tostring(err) == "cancelled" then error(err, 0) end
       end
     end)
-  end))
+  end)
   task.sleep(0.02)
   handle:cancel()
   t.equal((handle:join()), false)

@@ -69,6 +69,7 @@ unsafe fn run_as_ordered(l: *mut lua_State, scheduler: *mut Scheduler, order: Or
         (*scheduler).runs = true;
         fibers::enter(&raw mut (*scheduler).fibers, fiber);
         while shed(scheduler) {}
+        suspend::after_others(l);
         (*scheduler).runs = false;
         RUNNING.set(outer);
         std::mem::replace(&mut (*scheduler).outcome, Ok(()))

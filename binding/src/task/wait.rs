@@ -170,6 +170,7 @@ unsafe fn leave(
                 (*scheduler).task(id).fiber = (*scheduler).fibers.current();
                 (*scheduler).current = None;
                 fibers::change(&raw mut (*scheduler).fibers, other);
+                suspend::after_others(l);
                 go_on(l)
             }
         }

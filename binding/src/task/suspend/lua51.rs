@@ -31,6 +31,13 @@ pub unsafe fn can_stay(_: *mut lua_State) -> bool {
     true
 }
 
+/// Nothing: what runs is what Lua was called with.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn after_others(_: *mut lua_State) {}
+
 /// See [`super`].
 ///
 /// # Safety

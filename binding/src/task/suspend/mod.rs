@@ -9,6 +9,8 @@
 //!   hook at the first instruction that the task executes.
 //! * `can_yield(l)`: whether the entry in `l` can be left by yielding.
 //! * `can_stay(l)`: whether it can stay on its native stack while others run. May raise.
+//! * `after_others(l)`: to be called in the entry in `l` when others have run on other native stacks,
+//!   before anything else is done with `l`.
 //! * `yield_::<K>(l)`: yields, as the last act of the entry; its results will be what the scheduler
 //!   then has for the task.
 //! * `prepare_raise::<K>(l, thread)`, where nothing continues: makes the suspended `thread` raise the
@@ -33,7 +35,9 @@ mod hook;
 #[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
 mod structure;
 
-pub use version::{CONTINUES, after_raise, can_stay, can_yield, prepare_raise, yield_};
+pub use version::{
+    CONTINUES, after_others, after_raise, can_stay, can_yield, prepare_raise, yield_,
+};
 
 /// How an entry goes on that was left.
 #[allow(dead_code, reason = "each version uses one of the two")]
