@@ -105,7 +105,7 @@ t.in_task("a storm of new tasks keeps no deadline from coming", function()
   client:settimeout(0.01)
   t.returns({ n = 3, nil, "timeout", "" }, client:receive())
   t.returns({ n = 2, nil, "timeout" }, task.channel():receive(0.01))
-  t.between(task.now() - start, 0.04, 2)
+  t.between(task.now() - start, 0.04, 8)
   stop()
 end)
 
@@ -127,9 +127,11 @@ t.in_task("many busy sockets keep no other task from running", function()
   end
   for _ = 1, 100 do task.yield() end
   local before = rounds
-  local turns = turns_beside(function() task.sleep(0.05) end)
-  t.between(turns, 3, 1e9)
-  t.between(rounds - before, 50, 1e9)
+  local turns = turns_beside(function()
+    for _ = 1, 10 do task.sleep(0.001) end
+    while rounds - before < 1000 do task.sleep(0.001) end
+  end)
+  t.between(turns, 10, 1e9)
   over = true
   for i = 1, 100 do handles[i]:join() end
 end)
@@ -180,17 +182,17 @@ t.in_task("those that are ready run in the order in which they became so", funct
 end)
 
 t.in_task("sleepers wake in the order of their times, not before them, and none too many", function()
-  local woken, handles, last = 0, {}, 0
+  local woken, handles, begun, last = 0, {}, {}, 0
   for i = 1, 300 do
     local seconds = (i * 37 % 300) / 10000
     handles[i] = task.spawn(function()
-      local due = task.now() + seconds
+      begun[i] = task.now()
       task.sleep(seconds)
       local now = task.now()
-      t.ok(now >= due, "too early")
-      -- Those that come due in one turn may be a little out of order.
-      t.ok(due >= last - 0.002, "out of order")
-      last = math.max(last, due)
+      t.ok(now >= begun[i] + seconds, "too early")
+      -- It began to sleep before the next one ran. Those that come due in one turn may be a little out of order.
+      t.ok((begun[i + 1] or now) + seconds >= last - 0.002, "out of order")
+      last = math.max(last, begun[i] + seconds)
       woken = woken + 1
     end)
   end
@@ -203,14 +205,18 @@ end)
 t.in_task("very many sleepers", function()
   local n, woken = 10000 * VOLUME, 0
   task.group(function(group)
+    for _ = 1, n do group:spawn(task.sleep, 3600) end
+    task.yield()
+    t.ok(task.stats().deadlines >= n)
+    group:cancel()
+  end)
+  task.group(function(group)
     for i = 1, n do
       group:spawn(function()
         task.sleep(0.1 * VOLUME + i % 97 / 1000)
         woken = woken + 1
       end)
     end
-    task.yield()
-    t.ok(task.stats().deadlines > n / 2)
   end)
   t.equal(woken, n)
 end, 10 + 10 * VOLUME)
@@ -328,7 +334,7 @@ t.test("the loop inside of another loop", function()
   t.equal(#order, 3)
   t.match(table.concat(order, " "), "slept.* line")
   t.between(task.now() - start, 0.02, 5)
-  t.between(rounds, 3, 100)
+  t.between(rounds, 1, 100)
 end)
 
 t.test("what the other loop does wakes tasks", function()
@@ -350,12 +356,14 @@ end)
 t.test("steps that find nothing to do", function()
   t.returns({ n = 2, 0, nil }, task.step(0))
   t.returns({ n = 2, 0, nil }, task.step(0.001))
-  local handle = task.spawn(task.sleep, 0.5)
+  local handle = task.spawn(task.sleep, 1000)
   local left, patience = task.step(0)
   t.equal(left, 1)
-  t.between(patience, 0.001, 0.5)
-  t.between(t.elapsed(task.step, 0.005), 0.004, 0.3)
+  t.between(patience, 900, 1000)
+  t.between(t.elapsed(task.step, 0.005), 0.004, 5)
   t.equal(handle:status(), "waiting")
+  handle:cancel()
+  handle = task.spawn(task.sleep, 0.02)
   while task.step() > 0 do end
   t.equal(handle:status(), "done")
 end)
