@@ -45,8 +45,8 @@ local function got(value, ...)
   t.returns({ n = 3, value, nil, nil }, ...)
 end
 
--- In a task another one must get to run while the call waits.
-local function beside(fn, waits)
+-- How many turns another task, which sleeps a little in between, gets while fn runs.
+local function turns_beside(fn)
   local turns, over = 0, false
   local other = task.spawn(function()
     while not over do
@@ -57,7 +57,18 @@ local function beside(fn, waits)
   fn()
   over = true
   other:join()
-  if waits then t.between(turns, 2, 1e9, "turns of the other task") end
+  return turns
+end
+
+-- In a task another one must get to run while the call waits. Where the machine stalls the call may find at once what it
+-- is to wait for, so that it is made again.
+local function beside(fn, waits)
+  local turns
+  for _ = 1, 20 do
+    turns = turns_beside(fn)
+    if turns >= 2 or not waits then return end
+  end
+  t.fail("turns of the other task: " .. turns)
 end
 
 -- The test blocking, in a task, and where a task must keep its native stack.
@@ -125,38 +136,48 @@ everywhere("receive a great deal", function()
 end, WAITS)
 
 everywhere("receive within a limit", function()
-  local client = dial "for i = 1, 6 do sleep(0.01) send 'x' end sleep(2) send 'late'"
+  local client = dial "for i = 1, 6 do sleep(0.01) send 'x' end client:receive()"
   client:settimeout(0.2)
-  local took = t.elapsed(function() t.returns({ n = 3, nil, "timeout", "xxxxxx" }, client:receive(10)) end)
-  t.between(took, 0.2, 1.5)
+  local part = ""
+  repeat -- once, unless the other end stalls
+    local data, err
+    local took = t.elapsed(function() data, err, part = client:receive(10, part) end)
+    t.equal(data, nil)
+    t.equal(err, "timeout")
+    t.between(took, 0.2, 4)
+  until #part >= 6
+  t.equal(part, "xxxxxx")
 end, WAITS)
 
 everywhere("receive within a limit of the whole call", function()
-  local client = dial "for i = 1, 60 do sleep(0.01) if not client:send 'x' then return end end"
+  local client = dial "while client:send 'x' do sleep(0.01) end"
+  t.readable(client)
   client:settimeout(0.1, "t")
   local took = t.elapsed(function()
-    local data, err, part = client:receive(1000)
+    local data, err, part = client:receive(1000) -- which take 10 seconds
     t.equal(data, nil)
     t.equal(err, "timeout")
-    t.between(#part, 1, 12)
+    t.between(#part, 1, 500)
   end)
-  t.between(took, 0.1, 0.55)
+  t.between(took, 0.1, 5)
 end, WAITS)
 
 everywhere("receive with no time", function()
-  local client = dial "send 'part' sleep(0.05) send 'ial\\n'"
+  local client = dial "send 'part' client:receive() send 'ial\\n'"
   t.readable(client)
   client:settimeout(0)
   t.returns({ n = 3, nil, "timeout", "part" }, client:receive())
   t.returns({ n = 3, nil, "timeout", "" }, client:receive())
+  client:send "\n"
   t.readable(client)
   got("ial", client:receive())
 end)
 
 everywhere("receive from who resets", function()
-  local client = dial [[send 'part' sleep(0.01)
+  local client = dial [[send 'part' client:receive() sleep(0.01)
     client:setoption('linger', { on = true, timeout = 0 })]]
   got("part", client:receive(4))
+  client:send "\n"
   local data, err, part = client:receive(10)
   t.same({ data, err, part }, { nil, "closed", "" })
 end, WAITS)
@@ -176,7 +197,7 @@ end)
 local BIG = ("x"):rep(2 ^ 23)
 
 everywhere("send a great deal to who reads late", function()
-  local client = dial [[local n = 0 sleep(0.03) client:settimeout(2)
+  local client = dial [[local n = 0 sleep(0.03) client:settimeout(5)
     repeat local data, err, part = client:receive(65536) n = n + #(data or part) until n == 2 ^ 23 - 65536 or err
     n = n + #client:receive(65534)
     send(n .. '\n')]]
@@ -185,14 +206,14 @@ everywhere("send a great deal to who reads late", function()
 end, WAITS)
 
 everywhere("send to who does not read", function()
-  local client = dial "sleep(0.3)"
+  local client = dial "sleep(2)"
   client:settimeout(0.03)
   local result, err, last = client:send(BIG)
   t.equal(result, nil)
   t.equal(err, "timeout")
   t.between(last, 1, #BIG - 1)
   local _, sent = client:getstats()
-  t.equal(sent % 2 ^ 20, (last + #"sleep(0.3)\n") % 2 ^ 20)
+  t.equal(sent % 2 ^ 20, (last + #"sleep(2)\n") % 2 ^ 20)
 end, WAITS)
 
 everywhere("send to who closes meanwhile", function()
@@ -248,7 +269,7 @@ everywhere("accept who does not come", function()
   local server = t.server()
   server:settimeout(0.03)
   local took = t.elapsed(function() t.returns({ n = 2, nil, "timeout" }, server:accept()) end)
-  t.between(took, 0.03, 1)
+  t.between(took, 0.03, 5)
   server:settimeout(0)
   t.returns({ n = 2, nil, "timeout" }, server:accept())
   server:close()
@@ -293,7 +314,7 @@ everywhere("connect where nobody answers", function()
   local port = deaf()
   client:settimeout(0.03)
   local took = t.elapsed(function() t.returns({ n = 2, nil, "timeout" }, client:connect(HOST, port)) end)
-  t.between(took, 0.03, 1)
+  t.between(took, 0.03, 5)
 end, WAITS)
 
 everywhere("connect with no time, and select", function()
@@ -445,9 +466,9 @@ end)
 everywhere("select waits for its time", function()
   local client = t.pair()
   for _, list in ipairs { {}, { client } } do
-    t.between(t.elapsed(socket.select, list, nil, 0.03), 0.03, 1)
+    t.between(t.elapsed(socket.select, list, nil, 0.03), 0.03, 5)
   end
-  t.between(t.elapsed(socket.sleep, 0.03), 0.03, 1)
+  t.between(t.elapsed(socket.sleep, 0.03), 0.03, 5)
 end, WAITS)
 
 -------------------------------------------------------------------------------------------------------------- look-ups
@@ -692,7 +713,7 @@ t.in_task("a deadline in the past ends a wait at once, and takes nothing away", 
   for _, seconds in ipairs { 0, -1, -1e9 } do
     t.between(t.elapsed(function()
       t.returns({ n = 2, nil, "timeout" }, task.timeout(seconds, client.receive, client))
-    end), 0, 0.5)
+    end), 0, 5)
     accepted:send "line\n"
     t.readable(client)
     got("line", task.timeout(seconds, client.receive, client))
