@@ -71,6 +71,7 @@ t.in_task("no more are served at once than is allowed", function()
     end, { max = max, on_error = function() end })
     local clients = {}
     for i = 1, 12 do clients[i] = connect() end
+    while inside < max do task.sleep(0.001) end
     task.sleep(0.01)
     t.equal(inside, max)
     for i = 1, 12 do
@@ -295,14 +296,21 @@ t.in_task("a cancelled server cancels its handlers and closes their clients", fu
 end)
 
 t.in_task("a server within a time limit", function()
-  local listener, port = t.server()
-  local handle = task.spawn(function()
-    local client = t.closing(assert(socket.connect(HOST, port)))
-    ask(client, "line")
-    return (client:receive())
-  end)
-  t.returns({ n = 2, nil, "timeout" }, task.timeout(0.05, task.serve, listener, echo))
-  t.returns({ n = 2, true, nil }, handle:join())
+  local tries, answer = 0, nil
+  repeat -- once, unless the machine stalls until there is no time left
+    local listener, port = t.server()
+    local handle = task.spawn(function()
+      local client = t.closing(assert(socket.connect(HOST, port)))
+      client:send "line\n"
+      answer = client:receive()
+      return (client:receive())
+    end)
+    t.returns({ n = 2, nil, "timeout" }, task.timeout(0.05, task.serve, listener, echo))
+    listener:close()
+    t.returns({ n = 2, true, nil }, handle:join())
+    tries = tries + 1
+  until answer or tries == 20
+  t.equal(answer, "line")
 end)
 
 t.in_task("two servers on one listener share it", function()

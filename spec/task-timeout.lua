@@ -21,7 +21,7 @@ end)
 t.in_task("what is not in time returns nil and timeout", function()
   local start = task.now()
   t.returns({ n = 2, nil, "timeout" }, task.timeout(0.03, sleep_for_ever))
-  t.between(task.now() - start, 0.03, 1)
+  t.between(task.now() - start, 0.03, 5)
 end)
 
 t.in_task("errors pass", function()
@@ -56,13 +56,13 @@ t.in_task("a deadline that is past ends the next wait, and every further one", f
     task.yield()
   end))
   t.equal(waits, 5)
-  t.between(t.elapsed(task.sleep, 0.005), 0.005, 1)
+  t.between(t.elapsed(task.sleep, 0.005), 0.005, 5)
 end)
 
 t.in_task("of nested ones the nearest counts", function()
   local start = task.now()
   t.returns({ n = 2, nil, "timeout" }, task.timeout(0.02, task.timeout, 3600, sleep_for_ever))
-  t.between(task.now() - start, 0.02, 1)
+  t.between(task.now() - start, 0.02, 5)
   t.returns({ n = 2, "inner", "timeout" }, task.timeout(3600, function()
     local _, err = task.timeout(0.005, sleep_for_ever)
     return "inner", err
@@ -70,12 +70,15 @@ t.in_task("of nested ones the nearest counts", function()
 end)
 
 t.in_task("the outer deadline holds on after the inner one", function()
-  local events = {}
-  t.returns({ n = 2, nil, "timeout" }, task.timeout(0.03, function()
-    for i = 1, 100 do
-      events[i] = select(2, task.timeout(0.008, sleep_for_ever))
-    end
-  end))
+  local events, tries = {}, 0
+  repeat -- once, unless the machine stalls and the outer one comes first
+    t.returns({ n = 2, nil, "timeout" }, task.timeout(0.03, function()
+      for i = 1, 100 do
+        events[i] = select(2, task.timeout(0.008, sleep_for_ever))
+      end
+    end))
+    tries = tries + 1
+  until #events > 0 or tries == 20
   t.between(#events, 1, 4)
   for _, err in ipairs(events) do t.equal(err, "timeout") end
 end)
@@ -124,7 +127,7 @@ t.in_task("a deadline covers whatever is waited for", function()
       t.equal(result, nil, name)
       t.equal(err, "timeout", name)
     end)
-    t.between(took, 0.01, 2, name)
+    t.between(took, 0.01, 5, name)
   end
   sleeper:cancel()
 end)
@@ -132,13 +135,16 @@ end)
 t.in_task("a deadline ends what never waits in the kernel", function()
   local client, accepted = t.pair()
   client:settimeout(0)
-  local tries = 0
-  t.returns({ n = 2, nil, "timeout" }, task.timeout(0.02, function()
-    while true do
-      client:receive()
-      tries = tries + 1
-    end
-  end))
+  local tries, times = 0, 0
+  repeat -- once, unless the machine stalls
+    t.returns({ n = 2, nil, "timeout" }, task.timeout(0.02, function()
+      while true do
+        client:receive()
+        tries = tries + 1
+      end
+    end))
+    times = times + 1
+  until tries > 100 or times == 50
   t.ok(tries > 100)
   t.returns({ n = 2, nil, "timeout" }, task.timeout(0.02, function()
     while true do accepted:send("x") client:receive(1) end

@@ -78,8 +78,8 @@ end)
 t.test("outside of run nothing is a task", function()
   t.equal(task.current(), nil)
   t.returns(0, task.yield())
-  t.between(t.elapsed(task.sleep, 0.02), 0.02, 1)
-  t.between(t.elapsed(socket.sleep, 0.02), 0.02, 1)
+  t.between(t.elapsed(task.sleep, 0.02), 0.02, 5)
+  t.between(t.elapsed(socket.sleep, 0.02), 0.02, 5)
   for _, call in ipairs {
     function() task.timeout(1, print) end,
     function() task.group(print) end,
@@ -97,12 +97,12 @@ end)
 t.test("outside of run calls block as always", function()
   local client, accepted = t.pair()
   client:settimeout(0.02)
-  t.between(t.elapsed(function() t.returns({ n = 3, nil, "timeout", "" }, client:receive()) end), 0.02, 1)
+  t.between(t.elapsed(function() t.returns({ n = 3, nil, "timeout", "" }, client:receive()) end), 0.02, 5)
   task.run(function()
     accepted:send("one\n")
     t.equal(client:receive(), "one")
   end)
-  t.between(t.elapsed(function() t.returns({ n = 3, nil, "timeout", "" }, client:receive()) end), 0.02, 1)
+  t.between(t.elapsed(function() t.returns({ n = 3, nil, "timeout", "" }, client:receive()) end), 0.02, 5)
   accepted:send("two\n")
   t.equal(client:receive(), "two")
 end)
@@ -132,15 +132,20 @@ t.in_task("tasks take turns", function()
 end)
 
 t.in_task("those who sleep wake in the order of their times", function()
-  local order = {}
-  local handles = {}
-  for _, n in ipairs { 5, 1, 4, 2, 3 } do
-    handles[n] = task.spawn(function()
-      task.sleep(n * 0.01)
-      order[#order + 1] = n
-    end)
-  end
-  for _, handle in pairs(handles) do handle:join() end
+  local order, start, spread
+  repeat -- once, unless the machine stalls before the last one sleeps
+    order, start = {}, task.now()
+    local handles = {}
+    for _, n in ipairs { 5, 1, 4, 2, 3 } do
+      handles[n] = task.spawn(function()
+        task.sleep(n * 0.01)
+        order[#order + 1] = n
+      end)
+    end
+    task.yield()
+    spread = task.now() - start
+    for _, handle in pairs(handles) do handle:join() end
+  until spread < 0.005
   t.same(order, { 1, 2, 3, 4, 5 })
 end)
 
@@ -148,9 +153,9 @@ t.in_task("sleeping takes as long as it says, at least", function()
   for _, seconds in ipairs { 0.001, 0.0105, 0.03 } do
     local start = task.now()
     t.returns(0, task.sleep(seconds))
-    t.between(task.now() - start, seconds, seconds + 1)
+    t.between(task.now() - start, seconds, seconds + 5)
   end
-  for _, seconds in ipairs { 0, -1, -1e300, 0 / 0 } do t.between(t.elapsed(task.sleep, seconds), 0, 0.5) end
+  for _, seconds in ipairs { 0, -1, -1e300, 0 / 0 } do t.between(t.elapsed(task.sleep, seconds), 0, 5) end
   t.raises({ match = "number expected" }, task.sleep)
   t.raises({ match = "number expected" }, task.sleep, "x")
 end)
@@ -208,7 +213,7 @@ t.in_task("join with a timeout", function()
   for _, seconds in ipairs { 0, -1, 0.01 } do
     t.returns({ n = 2, nil, "timeout" }, handle:join(seconds))
   end
-  t.between(t.elapsed(handle.join, handle, 0.03), 0.03, 1)
+  t.between(t.elapsed(handle.join, handle, 0.03), 0.03, 5)
   t.equal(handle:status(), "waiting")
   handle:cancel()
   handle:join()
