@@ -9,7 +9,7 @@
 local assert, io, os, require, tostring = assert, io, os, require, tostring
 
 local support = ...
-local PATIENCE = 5
+local PATIENCE = 30 -- only what hangs uses it up
 local M = {}
 
 function M.needs(program)
