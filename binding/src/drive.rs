@@ -13,7 +13,7 @@ use mlua_sys::lua_State;
 use crate::boundary::guard;
 use crate::subject::{Finish, Subject};
 use crate::task::job::Job;
-use crate::task::{scheduler, wait};
+use crate::task::{lost, scheduler, wait};
 
 /// An operation, and how it is to be treated.
 pub struct Run<S, O: Operation<S>, C> {
@@ -75,9 +75,21 @@ fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Out
 #[inline(always)]
 fn is_busy<S: Subject>(subject: &mut S, direction: Option<Direction>) -> bool {
     match (direction, subject.socket()) {
-        (Some(direction), Some(socket)) => socket.is_parked(direction),
+        (Some(direction), Some(socket)) if socket.is_parked(direction) => {
+            still_busy(subject, direction)
+        }
         _ => false,
     }
+}
+
+/// Whether the task that has occupied a subject still waits.
+#[cold]
+fn still_busy<S: Subject>(subject: &mut S, direction: Direction) -> bool {
+    let lost = lost::remove((&raw mut *subject).cast(), direction);
+    if let (true, Some(socket)) = (lost, subject.socket()) {
+        socket.park(direction, false);
+    }
+    !lost
 }
 
 /// An operation that is refused, after a rest.
@@ -144,9 +156,10 @@ where
                 return wait::refuse(l, scheduler, exit);
             }
             if let Some(exit) = exit {
+                let seal = exit.seal(l);
                 let job = match busy {
-                    true => Job::new(subject, Refused(*op), None, finish, context),
-                    false => Job::new(subject, *op, direction, finish, context),
+                    true => Job::new(seal, subject, Refused(*op), None, finish, context),
+                    false => Job::new(seal, subject, *op, direction, finish, context),
                 };
                 return wait::park(l, scheduler, exit, job, limit, !rests);
             }

@@ -134,7 +134,8 @@ local function take(ends)
   local record = ends.next
   while record ~= ends do
     remove(record)
-    if wake(record.task.id) then return record end
+    local id = record.task.id -- none if it was lost in line
+    if id and wake(id) then return record end
     record = ends.next
   end
 end
@@ -150,16 +151,17 @@ function primitives.ended(task, ...)
   if task.state == "failed" and not is_passed_on(task, err) then
     task.origin = { err = err, name = task.name, traceback = select(3, ...) }
   end
-  task.thread, task.raise, task.scope, task.finalizers = nil, nil, nil, nil
-  alive[task] = nil
+  local known = alive[task]
+  task.id, task.raise, task.scope, task.finalizers = false, nil, nil, nil
   local joined = false
   while task.joiners and take(task.joiners) do joined = true end
   if task.at_end then task.at_end(task) end
   if task.group then
     task.group:child_ended(task)
-  elseif task.state == "failed" and not joined then
+  elseif task.state == "failed" and not joined and known then
     M.fail(task)
   end
+  alive[task] = nil
 end
 
 -- An error that nobody waits for ends all tasks.
@@ -293,6 +295,21 @@ local function finish(patience)
   until not ran or left == 0 or now() >= over
 end
 
+-- Whether a run was not brought to its end, and the tasks that it has left are not to matter to
+-- the next one.
+local unfinished = false
+
+local function forget_last_run()
+  fatal, ending, stopping = nil, false, nil
+  for task in pairs(alive) do
+    alive[task] = nil
+    if task.id then
+      primitives.standing(task.id, "awaited")
+      task:cancel()
+    end
+  end
+end
+
 local function names()
   local list = {}
   for task in pairs(alive) do
@@ -307,12 +324,15 @@ end
 function M.run(f, ...)
   if current() then error("task.run inside of a task", 2) end
   if primitives.runs() then error("task.run while tasks are running", 2) end
+  if unfinished then forget_last_run() end
+  unfinished = true
   local main = spawn(nil, f, ...)
   main.name = "main"
   local ran, left = pcall(run_all)
   local waiting = ran and left > 0 and not stopping and names()
   if next(alive) then finish(left == "interrupted!" and PATIENCE) end
   ending, stopping = false, nil
+  unfinished = not ran and next(alive) ~= nil
   if waiting or not ran then
     fatal = nil
     if not ran then error(left, 0) end

@@ -10,6 +10,8 @@ use luasocket_engine::sys::cache::prefetch;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use super::lost;
+use super::suspend::Seal;
 use crate::stack;
 use crate::subject::{Finish, Subject};
 
@@ -38,8 +40,10 @@ pub enum Signal {
 }
 
 impl Job {
-    /// An operation that waits, and occupies its subject in `direction`.
+    /// An operation that waits, and occupies its subject in `direction`. What it works on lives
+    /// as long as `seal` is unbroken.
     pub fn new<S, O, C>(
+        seal: Seal,
         subject: *mut S,
         op: O,
         direction: Option<Direction>,
@@ -53,6 +57,7 @@ impl Job {
         C: Copy + 'static,
     {
         let kept = Kept {
+            seal,
             subject,
             op,
             direction,
@@ -183,13 +188,25 @@ pub trait Typed {
 }
 
 struct Kept<S, O: Operation<S>, C> {
-    /// Invariant: Lua owns it, and the stack of the waiting task keeps it.
+    /// Whether the stack of the waiting task is still as the entry has left it.
+    seal: Seal,
+    /// Invariant: Lua owns it, and the stack of the waiting task keeps it, and what `op` points
+    /// at, as long as `seal` is unbroken.
     subject: *mut S,
     op: O,
     direction: Option<Direction>,
     finish: Finish<S, O::Output, C>,
     context: C,
     output: Option<O::Output>,
+}
+
+impl<S, O: Operation<S>, C> Kept<S, O, C> {
+    /// Whether what it works on may be gone, because the program has taken the coroutine of the
+    /// task away from it.
+    fn is_lost(&self) -> bool {
+        // SAFETY: the task that waits keeps its thread.
+        unsafe { self.seal.is_broken() }
+    }
 }
 
 impl<S, O, C> Typed for Kept<S, O, C>
@@ -200,6 +217,9 @@ where
     C: Copy,
 {
     fn step(&mut self) -> bool {
+        if self.is_lost() {
+            return true; // the task is found to have ended when it is to go on
+        }
         while self.output.is_none() {
             // SAFETY: the invariant of `subject`; the loop runs no Lua code meanwhile.
             match self.op.step(unsafe { &mut *self.subject }) {
@@ -214,7 +234,7 @@ where
     }
 
     fn interest(&mut self) -> (Interest<'_>, Known) {
-        // SAFETY: as in `step`.
+        // SAFETY: the invariant of `subject`: this comes when the entry is left, or after `step`.
         let subject = unsafe { &mut *self.subject };
         let own = subject
             .socket()
@@ -231,13 +251,16 @@ where
     }
 
     fn watched(&mut self) {
-        // SAFETY: as in `step`.
+        // SAFETY: as in `interest`.
         if let Some(socket) = unsafe { (*self.subject).socket() } {
             socket.edge.watched = true;
         }
     }
 
     fn edge(&mut self, hangup: bool) {
+        if self.is_lost() {
+            return;
+        }
         // SAFETY: as in `step`.
         if let Some(socket) = unsafe { (*self.subject).socket() } {
             socket.edge.drained = false;
@@ -246,11 +269,14 @@ where
     }
 
     fn give_up(&mut self, why: Error) {
-        // SAFETY: as in `step`.
+        // SAFETY: as in `interest`.
         self.output = Some(self.op.give_up(unsafe { &mut *self.subject }, why));
     }
 
     fn closing(&mut self, fd: Fd) {
+        if self.is_lost() {
+            return;
+        }
         // SAFETY: as in `step`.
         unsafe { (*self.subject).closing(fd) };
     }
@@ -262,10 +288,18 @@ where
     }
 
     fn occupy(&mut self, occupied: bool) {
-        // SAFETY: as in `step`.
-        let socket = unsafe { (*self.subject).socket() };
-        if let (Some(direction), Some(socket)) = (self.direction, socket) {
+        let Some(direction) = self.direction else {
+            return;
+        };
+        if !occupied && self.is_lost() {
+            return lost::add(self.subject.cast(), direction);
+        }
+        // SAFETY: as in `step`, or the entry is about to be left.
+        if let Some(socket) = unsafe { (*self.subject).socket() } {
             socket.park(direction, occupied);
+        }
+        if occupied {
+            lost::remove(self.subject.cast(), direction);
         }
     }
 

@@ -11,7 +11,7 @@ use mlua_sys::{lua_CFunction, lua_State};
 use super::job::{Job, Signal};
 use super::ready::ready;
 use super::run;
-use super::scheduler::{Scheduler, Standing};
+use super::scheduler::{Scheduler, Standing, handle_key};
 use super::sleep::{sleep, yield_};
 use super::time::check_seconds;
 use super::wait::{self, current};
@@ -69,9 +69,8 @@ unsafe extern "C-unwind" fn start(l: *mut lua_State) -> c_int {
         let arguments = lua::lua_gettop(l) - 2;
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles().into());
         let thread = lua::lua_newthread(l);
-        // The handle keeps the thread, the table keeps the handle.
-        lua::lua_setfield(l, 1, c"thread".as_ptr());
-        let key = lua::lua_Integer::from((*scheduler).next_id()) + 1;
+        let key = handle_key((*scheduler).next_id());
+        lua::lua_rawseti(l, -2, key + 1);
         lua::lua_pushvalue(l, 1);
         lua::lua_rawseti(l, -2, key);
         lua::lua_pop(l, 1);
@@ -101,7 +100,7 @@ unsafe extern "C-unwind" fn current_handle(l: *mut lua_State) -> c_int {
             return 0;
         };
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles().into());
-        lua::lua_rawgeti(l, -1, lua::lua_Integer::from(id) + 1);
+        lua::lua_rawgeti(l, -1, handle_key(id));
     }
     1
 }
@@ -140,7 +139,7 @@ unsafe extern "C-unwind" fn wake(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let (scheduler, id) = (scheduler(l), check_task(l, 1));
-        let woken = guard(l, || (*scheduler).wake(id));
+        let woken = !run::is_lost(&mut *scheduler, id) && guard(l, || (*scheduler).wake(id));
         lua::lua_pushboolean(l, woken.into());
     }
     1

@@ -1,7 +1,8 @@
 //! The loop: lets tasks run, one after the other, and asks the kernel in between.
 
 use std::ffi::c_int;
-use std::time::Duration;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
 use luasocket_engine::error::{Error, Result};
 use luasocket_engine::timers::Waiter;
@@ -9,7 +10,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
-use super::scheduler::{Loop, NO_TASK, Next, Order, RUNNING, Scheduler};
+use super::scheduler::{Loop, NO_TASK, Next, Order, RUNNING, Scheduler, Task, handle_key};
 use super::service::fiber_for;
 use super::suspend;
 use super::wait::Waiting;
@@ -21,6 +22,13 @@ const SHARE: u32 = 200;
 
 /// How many tasks run at most before the kernel is asked again.
 const BATCH: usize = 61;
+
+/// The error of a task that is lost.
+const LOST: &[u8] = b"the coroutine of a waiting task was closed or resumed";
+
+/// After how many turns, or which time without an event, tasks are looked for that are lost.
+const MANY: usize = 1024;
+const A_WHILE: Duration = Duration::from_secs(1);
 
 /// Runs until no task is left, [`stop`](Scheduler::stop) was called, or nothing can ever
 /// happen any more.
@@ -150,7 +158,7 @@ unsafe fn run_loop(scheduler: *mut Scheduler, l: *mut lua_State) {
             };
             shed(scheduler);
             let mut turned = Ok(());
-            guard(l, || turned = (*scheduler).events.turn(wait));
+            guard(l, || turned = turn(&mut *scheduler, wait));
             if turned.is_err() {
                 (*scheduler).outcome = turned;
                 return;
@@ -186,18 +194,89 @@ unsafe fn run_batch(scheduler: *mut Scheduler, l: *mut lua_State) {
 
 /// How long to wait for the kernel; `None` to go back to the program.
 fn plan(scheduler: &mut Scheduler) -> Option<Option<Duration>> {
-    let more = scheduler.can_run() > 0;
-    if scheduler.fibers.is_ending() {
+    let stops = matches!(scheduler.order, Order::Stop | Order::Last);
+    if stops || scheduler.fibers.is_ending() {
         return None;
     }
+    let idle = scheduler.can_run() == 0 && scheduler.is_asleep();
+    if idle && (scheduler.is_over() || !find_lost(scheduler)) {
+        return None;
+    }
+    let more = scheduler.can_run() > 0;
     match scheduler.order {
-        Order::Stop | Order::Last => None,
-        _ if !more && scheduler.is_asleep() => None,
         Order::RunAll if scheduler.is_over() => None,
-        Order::RunAll => Some(more.then_some(Duration::ZERO)),
         Order::Turn(wait) => {
             scheduler.order = Order::Last;
             Some(if more { Some(Duration::ZERO) } else { wait })
+        }
+        _ => Some(more.then_some(Duration::ZERO)),
+    }
+}
+
+/// One turn of the events. In between, tasks are looked for that are lost: when much has
+/// happened since, and when nothing has for a while.
+fn turn(scheduler: &mut Scheduler, wait: Option<Duration>) -> Result<()> {
+    scheduler.turns += 1;
+    if scheduler.turns > MANY.max(8 * scheduler.size()) && find_lost(scheduler) {
+        return scheduler.events.turn(Some(Duration::ZERO));
+    }
+    if !suspend::CAN_BE_LOST || wait.is_some_and(|wait| wait <= A_WHILE) {
+        return scheduler.events.turn(wait);
+    }
+    let begin = wait.map(|_| Instant::now());
+    scheduler.events.turn(Some(A_WHILE))?;
+    if scheduler.can_run() > 0 || find_lost(scheduler) {
+        return Ok(());
+    }
+    let passed = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
+    scheduler
+        .events
+        .turn(wait.map(|wait| wait.saturating_sub(passed)))
+}
+
+/// Ends the waits of tasks that are lost; whether there were any.
+fn find_lost(scheduler: &mut Scheduler) -> bool {
+    scheduler.turns = 0;
+    if !suspend::CAN_BE_LOST {
+        return false;
+    }
+    let mut found = false;
+    for id in 0..scheduler.size() as Waiter {
+        // SAFETY: no task runs.
+        if unsafe { is_lost(scheduler, id) } {
+            scheduler.abandon(id);
+            found = true;
+        }
+    }
+    found
+}
+
+/// Whether the program has closed or resumed the coroutine of a waiting task.
+///
+/// # Safety
+///
+/// `id` is or was a task of the scheduler.
+pub unsafe fn is_lost(scheduler: &mut Scheduler, id: Waiter) -> bool {
+    let task = scheduler.task(id);
+    let yielded = matches!(task.next, Next::Parked) && task.fiber.is_none();
+    // SAFETY: a task that waits keeps its thread.
+    suspend::CAN_BE_LOST && yielded && unsafe { !suspend::is_left(task.thread) }
+}
+
+/// Whether a task can be resumed: its thread is as it was left, or was not begun.
+unsafe fn is_whole(task: *mut Task) -> bool {
+    // SAFETY: the task, which has not ended, keeps its thread.
+    unsafe {
+        let thread = (*task).thread;
+        match (&(*task).next, lua::lua_status(thread)) {
+            (Next::Values(values), lua::LUA_YIELD) => *values == 0,
+            (Next::Values(values), lua::LUA_OK) => {
+                let mut frame = MaybeUninit::<lua::lua_Debug>::zeroed();
+                lua::lua_gettop(thread) == values + 1
+                    && lua::lua_getstack(thread, 0, frame.as_mut_ptr()) == 0
+            }
+            (Next::Values(_), _) => false,
+            _ => suspend::is_left(thread),
         }
     }
 }
@@ -218,6 +297,10 @@ unsafe fn resume(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
             return;
         }
         let thread = (*task).thread;
+        if !is_whole(task) {
+            (*scheduler).end(id);
+            return tell_end(scheduler, l, id, Told::Lost);
+        }
         (*scheduler).resuming = Some(id);
         let (values, raises) = prepare(scheduler, l, id);
         (*scheduler).resuming = None;
@@ -312,6 +395,8 @@ enum Told {
     Error,
     /// There was no memory to tell more.
     OutOfMemory,
+    /// The program has closed or resumed its thread.
+    Lost,
 }
 
 /// Tells the end of a task to the function that wants to know: its handle, whether it went
@@ -323,9 +408,9 @@ unsafe fn tell_end(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter, tol
         let thread = (*scheduler).task(id).thread;
         let passed = match told {
             Told::Results(results) => results,
-            Told::Error | Told::OutOfMemory => 2,
+            Told::Error | Told::OutOfMemory | Told::Lost => 2,
         };
-        let (traceback, key) = (lua::lua_gettop(l), lua::lua_Integer::from(id) + 1);
+        let (traceback, key) = (lua::lua_gettop(l), handle_key(id));
         lua::luaL_checkstack(l, 8 + passed, std::ptr::null());
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
         lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).ended.into());
@@ -341,10 +426,16 @@ unsafe fn tell_end(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter, tol
                 stack::push_error(l, Error::NoMemory);
                 lua::lua_pushnil(l);
             }
+            Told::Lost => {
+                stack::push_bytes(l, LOST);
+                lua::lua_pushnil(l);
+            }
         }
         lua::lua_call(l, 2 + passed, 0);
         lua::lua_pushnil(l);
         lua::lua_rawseti(l, -2, key);
+        lua::lua_pushnil(l);
+        lua::lua_rawseti(l, -2, key + 1);
         lua::lua_pop(l, 1);
         (*scheduler).telling = None;
         (*scheduler).forget(id);

@@ -13,7 +13,7 @@ use luasocket_engine::error::Result;
 use luasocket_engine::event_loop::{EventLoop, Over};
 use luasocket_engine::sys::cache::prefetch;
 use luasocket_engine::timers::Waiter;
-use mlua_sys::lua_State;
+use mlua_sys::{lua_Integer, lua_State};
 
 use super::fibers::{FiberId, Fibers};
 use super::job::{Job, Signal};
@@ -21,6 +21,11 @@ use super::job::{Job, Signal};
 thread_local! {
     /// The scheduler whose loop runs in this thread.
     pub(super) static RUNNING: Cell<*mut Scheduler> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Where the handle of a task lies in the table of handles. After it comes its thread.
+pub fn handle_key(id: Waiter) -> lua_Integer {
+    2 * lua_Integer::from(id) + 1
 }
 
 /// The budget outside of tasks.
@@ -59,13 +64,16 @@ pub struct Scheduler {
     pub(super) order: Order,
     /// How many tasks may run before the kernel is asked again.
     pub(super) quota: usize,
+    /// How many turns there were since tasks were looked for that are lost.
+    pub(super) turns: usize,
     /// Why the loop stopped.
     pub(super) outcome: Result<()>,
     /// Whether the loop runs.
     pub(super) runs: bool,
     /// The registry of the Lua state, to know it by.
     pub(super) registry: *const c_void,
-    /// Reference to the table of handles, by task; service threads have negative keys.
+    /// Reference to the table of handles and threads, by task (see [`handle_key`]); service
+    /// threads have negative keys.
     pub(super) handles: c_int,
     /// Reference to the function that is told of ended tasks.
     pub(super) ended: c_int,
@@ -174,6 +182,7 @@ impl Scheduler {
             fibers: Fibers::default(),
             order: Order::Stop,
             quota: 0,
+            turns: 0,
             outcome: Ok(()),
             runs: false,
             registry,
@@ -245,6 +254,11 @@ impl Scheduler {
     /// Gives the number of a task away.
     pub(super) fn forget(&mut self, id: Waiter) {
         self.free.push(id);
+    }
+
+    /// How many tasks there have been at once.
+    pub(super) fn size(&self) -> usize {
+        self.tasks.len()
     }
 
     pub(super) fn task(&mut self, id: Waiter) -> &mut Task {
@@ -337,6 +351,12 @@ impl Scheduler {
             self.end_wait(id, interrupted);
             self.ready.push_back(id);
         }
+    }
+
+    /// Ends the wait of a task that cannot go on with it.
+    pub(super) fn abandon(&mut self, id: Waiter) {
+        self.end_wait(id, Next::Results);
+        self.ready.push_back(id);
     }
 
     /// Lets a task wait again.

@@ -10,9 +10,9 @@ use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
 use super::job::{Job, Signal};
-use super::scheduler::{Next, RUNNING, Scheduler};
+use super::scheduler::{Next, RUNNING, Scheduler, handle_key};
 use super::service::fiber_for;
-use super::suspend::{self, Continuation};
+use super::suspend::{self, Continuation, Seal};
 use crate::boundary::guard;
 
 /// The scheduler whose task is running on `l`, or on a coroutine of such a task.
@@ -41,6 +41,16 @@ pub enum Exit {
     Yield,
     /// Its frames stay where they are, and the loop goes on in this fiber.
     Fiber(FiberId),
+}
+
+impl Exit {
+    /// What tells whether the entry in `l` keeps its arguments, once it is left.
+    pub fn seal(self, l: *mut lua_State) -> Seal {
+        match self {
+            Exit::Yield => Seal::of(l),
+            Exit::Fiber(_) => Seal::NONE,
+        }
+    }
 }
 
 /// How the entry in `l` can be left to wait, if it can.
@@ -246,7 +256,7 @@ unsafe fn raise(l: *mut lua_State) -> ! {
         match (*scheduler).current {
             Some(id) => {
                 lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
-                lua::lua_rawgeti(l, -1, lua::lua_Integer::from(id) + 1);
+                lua::lua_rawgeti(l, -1, handle_key(id));
                 lua::lua_getfield(l, -1, c"raise".as_ptr());
             }
             None => lua::lua_pushnil(l),

@@ -1,7 +1,7 @@
 //! Raising an error in a thread that is resumed, by a hook.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
 use mlua_sys as lua;
@@ -73,6 +73,12 @@ pub unsafe fn after_raise(l: *mut lua_State) {
         // SAFETY: as the contract says.
         unsafe { hook.set(l) };
     }
+}
+
+/// What marks the stack of a thread whose entry was left.
+pub fn mark() -> *const c_void {
+    static MARK: u8 = 0;
+    (&raw const MARK).cast()
 }
 
 /// Whether Lua code has called the entry in `l`.

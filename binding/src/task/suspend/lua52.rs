@@ -12,6 +12,9 @@ pub use super::structure::can_yield;
 /// See [`super`].
 pub const CONTINUES: bool = true;
 
+/// See [`super`]: the entry goes on waiting, and there is no `coroutine.close`.
+pub const CAN_BE_LOST: bool = false;
+
 /// See [`super`].
 ///
 /// # Safety
@@ -55,3 +58,12 @@ pub unsafe fn prepare_raise<K: Continuation>(_: *mut lua_State, _: *mut lua_Stat
 ///
 /// None is needed.
 pub unsafe fn after_raise(_: *mut lua_State) {}
+
+/// It is.
+///
+/// # Safety
+///
+/// None is needed.
+pub unsafe fn is_left(_: *mut lua_State) -> bool {
+    true
+}

@@ -10,6 +10,9 @@ use super::Continuation;
 /// See [`super`].
 pub const CONTINUES: bool = true;
 
+/// See [`super`]: 5.4 and later have `coroutine.close`.
+pub const CAN_BE_LOST: bool = cfg!(not(feature = "lua53"));
+
 /// See [`super`].
 ///
 /// # Safety
@@ -67,3 +70,14 @@ pub unsafe fn prepare_raise<K: Continuation>(_: *mut lua_State, _: *mut lua_Stat
 ///
 /// None is needed.
 pub unsafe fn after_raise(_: *mut lua_State) {}
+
+/// See [`super`]. A thread that was closed is not suspended any more; one that was resumed goes
+/// on waiting.
+///
+/// # Safety
+///
+/// `thread` is alive.
+pub unsafe fn is_left(thread: *mut lua_State) -> bool {
+    // SAFETY: as the contract says.
+    unsafe { lua::lua_status(thread) == lua::LUA_YIELD }
+}

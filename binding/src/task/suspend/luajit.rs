@@ -14,6 +14,9 @@ pub use hook::after_raise;
 /// See [`super`].
 pub const CONTINUES: bool = false;
 
+/// See [`super`].
+pub const CAN_BE_LOST: bool = true;
+
 unsafe extern "C-unwind" {
     fn lua_isyieldable(l: *mut lua_State) -> c_int;
     fn luaJIT_setmode(l: *mut lua_State, index: c_int, mode: c_int) -> c_int;
@@ -89,14 +92,31 @@ pub unsafe fn after_others(l: *mut lua_State) {
 }
 
 /// See [`super`]. Everything on the entry's stack goes along, because LuaJIT forgets what does
-/// not; it is ignored when the thread is resumed.
+/// not, and a mark; it is ignored when the thread is resumed.
 ///
 /// # Safety
 ///
-/// `l` is an entry's state, and can yield.
+/// `l` is an entry's state, and can yield. Uses 1 slot.
 pub unsafe fn yield_<K: Continuation>(l: *mut lua_State) -> c_int {
     // SAFETY: as the contract says.
-    unsafe { lua::lua_yield(l, lua::lua_gettop(l)) }
+    unsafe {
+        lua::lua_pushlightuserdata(l, hook::mark().cast_mut());
+        lua::lua_yield(l, lua::lua_gettop(l))
+    }
+}
+
+/// See [`super`]. A program that resumes the thread takes all values from its stack.
+///
+/// # Safety
+///
+/// `thread` is alive.
+pub unsafe fn is_left(thread: *mut lua_State) -> bool {
+    // SAFETY: as the contract says.
+    unsafe {
+        lua::lua_status(thread) == lua::LUA_YIELD
+            && lua::lua_gettop(thread) > 0
+            && lua::lua_touserdata(thread, -1).cast_const() == hook::mark()
+    }
 }
 
 /// See [`super`]. A call in a compiled loop may go back to compiled code, where no hook is

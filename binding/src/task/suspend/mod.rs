@@ -16,6 +16,9 @@
 //! * `prepare_raise::<K>(l, thread)`, where nothing continues: makes the suspended `thread` raise the
 //!   error of its task as soon as it is resumed. `l` is what resumes it; may raise there.
 //! * `after_raise(thread)`: takes back what is left of that.
+//! * `CAN_BE_LOST`: whether a program can do to a suspended coroutine what takes its entry away:
+//!   close it, or, where the entry does not go on, resume it.
+//! * `is_left(thread)`: whether the thread still is as `yield_` has left it.
 
 use std::ffi::c_int;
 
@@ -36,8 +39,36 @@ mod hook;
 mod structure;
 
 pub use version::{
-    CONTINUES, after_others, after_raise, can_stay, can_yield, prepare_raise, yield_,
+    CAN_BE_LOST, CONTINUES, after_others, after_raise, can_stay, can_yield, is_left, prepare_raise,
+    yield_,
 };
+
+/// Whether an entry that was left still keeps, on the stack of its thread, what it was called
+/// with.
+#[derive(Clone, Copy)]
+pub struct Seal(*mut lua_State);
+
+impl Seal {
+    /// That of an entry whose frames stay on a native stack: the coroutine is neither suspended
+    /// nor dead, so nobody can resume or close it.
+    pub const NONE: Seal = Seal(std::ptr::null_mut());
+
+    /// That of an entry that yields on `l`.
+    pub fn of(l: *mut lua_State) -> Seal {
+        Seal(l)
+    }
+
+    /// Whether it does not any more.
+    ///
+    /// # Safety
+    ///
+    /// The entry was left, and its thread is alive.
+    #[inline]
+    pub unsafe fn is_broken(self) -> bool {
+        // SAFETY: as the contract says.
+        CAN_BE_LOST && !self.0.is_null() && unsafe { !is_left(self.0) }
+    }
+}
 
 /// How an entry goes on that was left.
 #[allow(dead_code, reason = "each version uses one of the two")]
