@@ -33,6 +33,74 @@ end
 
 -------------------------------------------------------------------------------------------------------------- fairness
 
+-- What tasks do with each other without ever having to wait.
+local function pairs_of_calls()
+  local queue, lock, semaphore, event = task.channel(10), task.lock(), task.semaphore(3), task.event()
+  event:set()
+  return {
+    ["a channel that has room"] = function() queue:send(1) queue:receive() end,
+    ["a channel that is asked without waiting"] = function() task.channel():receive(0) end,
+    ["a lock that is free"] = function() lock:acquire() lock:release() end,
+    ["a lock held for a function"] = function() lock:with(function() end) end,
+    ["a semaphore with places"] = function() semaphore:acquire() semaphore:release() end,
+    ["an event that is set"] = function() event:wait() end,
+  }
+end
+
+for name in pairs(pairs_of_calls()) do
+  t.in_task("who never waits takes turns: " .. name, function()
+    local call = pairs_of_calls()[name]
+    t.between(turns_beside(function()
+      for _ = 1, 2000 do call() end
+    end), 3, 400)
+  end)
+
+  t.in_task("who never waits can be ended: " .. name, function()
+    local call = pairs_of_calls()[name]
+    local function body() while true do call() end end
+    t.returns({ n = 2, nil, "timeout" }, task.timeout(0.01, body))
+    local handle = task.spawn(body)
+    task.sleep(0.001)
+    handle:cancel()
+    handle:join()
+    t.equal(handle:status(), "cancelled")
+  end)
+end
+
+t.in_task("two who pass values on and on", function()
+  local there, back = task.channel(5), task.channel(5)
+  local function pass(from, to)
+    for value in function() return from:receive() end do to:send(value) end
+  end
+  local others = { task.spawn(pass, there, back), task.spawn(pass, back, there) }
+  there:send(1)
+  t.between(t.elapsed(task.sleep, 0.01), 0.009, 0.5)
+  for _, other in ipairs(others) do other:cancel() end
+end)
+
+t.in_task("who is cancelled before a call has taken nothing", function()
+  local queue, taken, n = task.channel(1e6), 0, 5000
+  for i = 1, n do queue:send(i) end
+  local reader = task.spawn(function()
+    while true do taken = queue:receive() end
+  end)
+  task.yield()
+  reader:cancel()
+  reader:join()
+  if taken < n then t.equal(queue:receive(0), taken + 1) end
+end)
+
+t.test("outside of tasks nothing takes turns", function()
+  local turns = 0
+  task.spawn(function() turns = turns + 1 end)
+  for _, call in pairs(pairs_of_calls()) do
+    for _ = 1, 1000 do call() end
+  end
+  t.equal(turns, 0)
+  task.step(0)
+  t.equal(turns, 1)
+end)
+
 -- Calls that are always over at once. A thousand of them are several shares, but not a thousand turns.
 t.in_task("who never waits in the kernel takes turns", function()
   local client, accepted = t.pair()

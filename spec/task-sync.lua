@@ -76,7 +76,8 @@ kinds["a lock"] = function()
       local ok, err = lock:acquire(timeout)
       return ok and i, err
     end,
-    give = function(i) return lock:release() and i end,
+    -- Where all have run out of time, nobody holds it.
+    give = function(i) return pcall(lock.release, lock) and i end,
   }
 end
 
@@ -612,6 +613,24 @@ t.in_task("a task that waited for the kernel is no longer in a line, and the rev
   t.equal(handle:status(), "waiting")
   channel:send "value"
   t.returns({ true, "value" }, handle:join())
+end)
+
+t.test("a lock that is not held cannot be given back", function()
+  local lock = task.lock()
+  t.raises({ match = "the lock is not held" }, lock.release, lock)
+  t.equal(lock:acquire(0), true)
+  t.equal(lock:release(), 1)
+  t.raises({ match = "the lock is not held" }, lock.release, lock)
+  t.equal(lock:acquire(0), true)
+  t.returns({ n = 2, nil, "timeout" }, lock:acquire(0))
+end)
+
+t.test("a place of a semaphore can be added", function()
+  local semaphore = task.semaphore(0)
+  t.returns({ n = 2, nil, "timeout" }, semaphore:acquire(0))
+  t.equal(semaphore:release(), 1)
+  t.equal(semaphore:acquire(0), true)
+  t.returns({ n = 2, nil, "timeout" }, semaphore:acquire(0))
 end)
 
 t.done()

@@ -9,7 +9,7 @@ local concat, stderr, traceback = table.concat, io.stderr, debug.traceback
 local pack = table.pack or function(...) return { n = select("#", ...), ... } end
 local unpack = table.unpack or unpack
 local current, now, start, wait = primitives.current, primitives.now, primitives.start, primitives.wait
-local calm, interrupt, wake = primitives.calm, primitives.interrupt, primitives.wake
+local calm, interrupt, wake, yield = primitives.calm, primitives.interrupt, primitives.wake, primitives.yield
 
 local M = {}
 
@@ -370,7 +370,7 @@ end
 M.now = now
 
 --- Lets other tasks run.
-M.yield = primitives.yield
+M.yield = yield
 
 --- Waits `seconds`, as `socket.sleep`, which does the same in a task.
 M.sleep = primitives.sleep
@@ -479,6 +479,17 @@ function M.group(f, ...)
   return leave_group(group, guarded(f, group, ...))
 end
 
+-- Sharing. Whoever goes on and on with what need not wait, lets others run now and then, and is
+-- reached by cancellation and deadlines: before it takes effect, so that nothing is lost.
+
+local SHARE = 200
+local operations = 0
+
+local function rest()
+  operations = 0
+  yield()
+end
+
 -- Channels.
 
 local Channel = { __name = "task channel" }
@@ -510,6 +521,8 @@ end
 
 --- Sends a value: `true`, `nil, "timeout"`, or `nil, "closed"`.
 function Channel:send(value, timeout)
+  operations = operations + 1
+  if operations >= SHARE then rest() end
   if self.closed then return nil, "closed" end
   local receiver = take(self.receivers)
   if receiver then
@@ -530,6 +543,8 @@ end
 --- Receives a value; or `nil, "timeout"`, or `nil, "closed"` when the channel was closed
 -- and is empty.
 function Channel:receive(timeout)
+  operations = operations + 1
+  if operations >= SHARE then rest() end
   if self.size > 0 then
     local value = get(self)
     local sender = take(self.senders)
@@ -567,16 +582,22 @@ end
 local Semaphore = { __name = "task semaphore" }
 Semaphore.__index = Semaphore
 
---- A semaphore that `n` tasks can hold at once.
+--- A semaphore with `n` places (default 1): so many tasks can hold it at once.
 function M.semaphore(n)
   return setmetatable({ free = n or 1, waiting = line() }, Semaphore)
 end
 
 --- A semaphore for one task.
-function M.lock() return M.semaphore(1) end
+function M.lock()
+  local lock = M.semaphore(1)
+  lock.is_lock = true
+  return lock
+end
 
 --- Takes a place: `true`, or `nil, "timeout"`. First come, first served.
 function Semaphore:acquire(timeout)
+  operations = operations + 1
+  if operations >= SHARE then rest() end
   if self.free > 0 then
     self.free = self.free - 1
     return true
@@ -587,8 +608,9 @@ function Semaphore:acquire(timeout)
   return true
 end
 
---- Gives a place back.
+--- Gives a place back; one that was not taken is added, unless it is that of a lock.
 function Semaphore:release()
+  if self.is_lock and self.free > 0 then error("the lock is not held", 2) end
   if not take(self.waiting) then self.free = self.free + 1 end
   return 1
 end
@@ -626,6 +648,8 @@ end
 
 --- Waits until it is set: `true`, or `nil, "timeout"`.
 function Event:wait(timeout)
+  operations = operations + 1
+  if operations >= SHARE then rest() end
   if self.is_set then return true end
   if timeout and timeout <= 0 then return nil, "timeout" end
   local record, err = stand_in(self.waiting, needs_task("wait"), timeout, {})
