@@ -539,6 +539,34 @@ t.test("a closed coroutine that nobody joins ends all", function()
   t.match(err, "^task 'task %d+': the coroutine of a waiting task was closed")
 end, 20)
 
+t.test("a group whose coroutine was closed while it waits for its tasks", function()
+  if not close then t.skip "there is no coroutine.close" end
+  for _, how in ipairs { "well", "badly" } do
+    local ended = 0
+    local ran, err = pcall(task.run, function()
+      local thread
+      local parent = task.spawn(task.group, function(group)
+        thread = coroutine.running()
+        for _ = 1, 2 do
+          group:spawn(function()
+            task.sleep(0.01)
+            ended = ended + 1
+            if how == "badly" then error("boom", 0) end
+          end)
+        end
+      end)
+      repeat task.yield() until thread
+      task.yield()
+      close(thread)
+      parent:join(5)
+    end)
+    t.equal(ended, how == "well" and 2 or 1) -- an error cancels the other
+    t.equal(task.stats().tasks, 0)
+    if not ran then t.match(err, "the coroutine of a waiting task was closed") end
+    t.returns({ "fine" }, task.run(function() task.sleep(0) return "fine" end))
+  end
+end, 20)
+
 t.test("a place in line is passed on when its coroutine was closed", function()
   if not close then t.skip "there is no coroutine.close" end
   task.run(function()

@@ -61,6 +61,7 @@ local function update(task)
   end
   if task.cancelling then raise = cancelled end
   task.raise, task.interrupted = raise, over
+  if not task.id then return end -- it has ended before its children
   if over then interrupt(task.id) else calm(task.id) end
 end
 
@@ -442,7 +443,8 @@ function Group:child_ended(task)
     if not self.failed then self.parent.origin = task.origin end
     self:fail(task.results[2])
   end
-  if self.size == 0 and self.parent_waits then wake(self.parent.id) end
+  local parent = self.parent
+  if self.size == 0 and self.parent_waits and parent.id then wake(parent.id) end
 end
 
 -- The first error cancels everything in the group, its own function included.
