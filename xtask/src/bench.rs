@@ -25,9 +25,10 @@ pub const COMMAND: Command = Command {
     name: "bench",
     usage: options::USAGE,
     about: "Run the workloads of bench/ whose file or name contains a FILTER on this library
-(target/dist, laid out by `cargo xtask dist`) and on the interpreter's own
-LuaSocket, in turns. --base DIR: on the library in DIR instead; --noise: on the
-C library twice; --count: instructions and system calls instead of time.",
+(which is built first, as by `cargo xtask dist`) and on the interpreter's own
+LuaSocket, in turns. --ours DIR: the library in DIR instead; --base DIR: beside
+the one in DIR; --noise: on the C library twice; --count: instructions and
+system calls instead of time.",
     run,
 };
 

@@ -33,13 +33,18 @@ fn run(mut parser: lexopt::Parser) -> Result<bool> {
         luas.extend(LUAS);
     }
     for lua in luas {
-        let folder = project::target().join("dist").join(lua.name);
-        let library = build_module(lua, Profile::Release, &features)?;
-        lay_out(&library, &folder)?;
-        strip(&folder.join("socket.so"));
-        println!("{}", folder.display());
+        println!("{}", build(lua, &features)?.display());
     }
     Ok(true)
+}
+
+/// Builds the library as it is shipped; the folder that it lies in.
+pub fn build(lua: Lua, features: &[&str]) -> Result<PathBuf> {
+    let folder = project::target().join("dist").join(lua.name);
+    let library = build_module(lua, Profile::Release, features)?;
+    lay_out(&library, &folder)?;
+    strip(&folder.join("socket.so"));
+    Ok(folder)
 }
 
 /// Fills `folder` with the library and its other names.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use super::options::Options;
 use super::workload::Workload;
 use crate::target::{Lua, Profile, build_runner};
-use crate::{Result, project};
+use crate::{Result, dist, project};
 
 /// One of the two libraries compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,14 +207,15 @@ impl Bench {
 }
 
 impl Source {
+    /// The library as it is now, unless the options name another.
     fn ours(options: &Options) -> Result<Self> {
-        let dist = project::target().join("dist").join(options.lua.name);
-        let folder = options.ours.as_ref().map_or(dist, PathBuf::from);
-        if folder.is_dir() {
-            return Ok(Self::Folder(folder));
+        let Some(folder) = options.ours.as_ref().map(PathBuf::from) else {
+            return Ok(Self::Folder(dist::build(options.lua, &[])?));
+        };
+        if !folder.is_dir() {
+            return Err(format!("{} is missing", folder.display()).into());
         }
-        let command = format!("cargo xtask dist --lua {}", options.lua.version);
-        Err(format!("{} is missing: run `{command}`", folder.display()).into())
+        Ok(Self::Folder(folder))
     }
 }
 
