@@ -272,7 +272,10 @@ t.in_task("a look-up does not outlast a deadline", function()
   local start = task.now()
   task.timeout(0.05, socket.dns.toip, "name.that.does.not.exist.invalid")
   t.between(task.now() - start, 0, 2)
-end)
+  -- Who asks holds a descriptor until there is an answer: as long as the same question takes once more.
+  task.timeout(20, socket.dns.toip, "name.that.does.not.exist.invalid")
+  task.sleep(0.05)
+end, 30)
 
 t.in_task("a connect does not outlast a deadline", function()
   -- A full queue of a listener swallows what comes after.
