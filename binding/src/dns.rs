@@ -41,7 +41,7 @@ unsafe extern "C-unwind" fn toip(l: *mut lua_State) -> c_int {
             let name = name.get().to_vec();
             move || dns::toip(&name)
         };
-        look_up(l, ask, push_toip)
+        look_up(l, dns::is_at_hand(name.get()), ask, push_toip)
     }
 }
 
@@ -72,7 +72,7 @@ unsafe extern "C-unwind" fn tohostname(l: *mut lua_State) -> c_int {
             let name = name.get().to_vec();
             move || dns::tohostname(&name)
         };
-        look_up(l, ask, push_tohostname)
+        look_up(l, false, ask, push_tohostname)
     }
 }
 
@@ -145,7 +145,7 @@ unsafe extern "C-unwind" fn getaddrinfo(l: *mut lua_State) -> c_int {
             let name = name.get().to_vec();
             move || dns::getaddrinfo(&name)
         };
-        look_up(l, ask, push_addresses)
+        look_up(l, dns::is_at_hand(name.get()), ask, push_addresses)
     }
 }
 
@@ -186,7 +186,7 @@ unsafe extern "C-unwind" fn getnameinfo(l: *mut lua_State) -> c_int {
             let service = (!service.is_absent()).then(|| service.get().to_vec());
             move || dns::getnameinfo(host.as_deref(), service.as_deref())
         };
-        look_up(l, ask, push_names)
+        look_up(l, false, ask, push_names)
     }
 }
 
@@ -223,10 +223,11 @@ impl<T> Subject for Asked<T> {
     }
 }
 
-/// Looks up, and ends the entry: here, or in a task on another thread. `ask` copies the
-/// question; what it returns asks it.
+/// Looks up, and ends the entry: here, or in a task on another thread if there is something
+/// to wait for. `ask` copies the question; what it returns asks it.
 unsafe fn look_up<T, F>(
     l: *mut lua_State,
+    at_hand: bool,
     ask: impl FnOnce() -> F,
     finish: Finish<Asked<T>, (), ()>,
 ) -> c_int
@@ -236,7 +237,7 @@ where
 {
     // SAFETY: called by an entry, as its last act; `park` keeps what is owned.
     unsafe {
-        let here = task::wait::current(l).is_none();
+        let here = at_hand || task::wait::current(l).is_none();
         let subject = park(l, || {
             let question = ask();
             let lookup = match here {

@@ -2,6 +2,8 @@
 
 use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::address::{self, Family};
 use crate::error::{Error, Result};
@@ -12,17 +14,40 @@ use crate::sys::{self, Hints, HostEntry};
 /// look-up would say.
 pub fn toip(name: &[u8]) -> Result<HostEntry> {
     match numeric_v4(name) {
-        Some(ip) => {
-            let name = sys::gethostbyaddr(ip).map(|entry| entry.name);
-            let name = name.unwrap_or_else(|_| text_of(ip));
-            Ok(HostEntry {
-                name,
-                aliases: Vec::new(),
-                addresses: vec![ip],
-            })
-        }
+        Some(ip) => Ok(HostEntry {
+            name: match ip {
+                Ipv4Addr::LOCALHOST => name_of_loopback(),
+                _ => name_of_v4(ip),
+            },
+            aliases: Vec::new(),
+            addresses: vec![ip],
+        }),
         None => by_name(name),
     }
+}
+
+fn name_of_v4(ip: Ipv4Addr) -> CString {
+    sys::gethostbyaddr(ip).map_or_else(|_| text_of(ip), |entry| entry.name)
+}
+
+/// The name of 127.0.0.1. The system reads files for it; so it is remembered for a moment.
+fn name_of_loopback() -> CString {
+    const MOMENT: Duration = Duration::from_secs(1);
+    static KNOWN: Mutex<Option<(Instant, CString)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some((since, name)) if since.elapsed() < MOMENT => name.clone(),
+        _ => {
+            let name = name_of_v4(Ipv4Addr::LOCALHOST);
+            *known = Some((Instant::now(), name.clone()));
+            name
+        }
+    }
+}
+
+/// Whether what a name stands for is known on this machine: nothing to wait for.
+pub fn is_at_hand(name: &[u8]) -> bool {
+    address::literal(name).is_some() || name.eq_ignore_ascii_case(b"localhost")
 }
 
 /// The host of that name or numeric IPv4 address, by its official name.
