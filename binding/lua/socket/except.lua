@@ -2,12 +2,22 @@
 -- Written in Lua so that a coroutine can yield through a protected function.
 local primitives = ...
 
-local error, pcall = error, pcall
+local error, pcall, rawget, type = error, pcall, rawget, type
 local create, resume, running = coroutine.create, coroutine.resume, coroutine.running
 local status, yield = coroutine.status, coroutine.yield
 local new, is = primitives.new, primitives.is
 
 local M = {}
+
+local jit = rawget(_G, "jit")
+local version = type(jit) == "table" and jit.version
+local off = type(version) == "string" and version:find "beta" and jit.off
+
+--- Has LuaJIT not compile `f`, which calls others before it reads its `...`: compiled by the betas of LuaJIT 2.1, which
+-- Debian has, it takes another value for it now and then, after a function of C was called.
+function M.uncompiled(f)
+  if off then off(f) end
+end
 
 -- In a task, cancellation ends a protected function by an error that no `try` has thrown.
 -- So that its finalizers run all the same, the task notes them as long as it is in one.
@@ -63,6 +73,7 @@ local function outcome(mark, ok, ...)
   if is(thrown) then return nil, thrown[1] end
   error(thrown, 0)
 end
+M.uncompiled(outcome)
 
 -- Where a coroutine can yield through `pcall`: everywhere but in PUC Lua 5.1.
 local function protect(f)

@@ -120,8 +120,9 @@ end)() == "yielded"
 
 local function settle(state, ok, ...)
   if ok then return ... end
+  local thrown = ...
   if state.h and not state.h.closed then state.h:close() end
-  error((...), 0)
+  error(thrown, 0)
 end
 
 -- Whether whoever waits within can do so through a pcall: always in tasks.

@@ -37,6 +37,7 @@ local function is_token(thrown) return type(thrown) == "table" and rawget(thrown
 local cancelled = new_token("cancelled")
 
 except.attach(current, is_token)
+local uncompiled = except.uncompiled
 
 local function needs_task(what)
   local task = current()
@@ -384,6 +385,7 @@ local function within(task, scope, former, raise, ok, ...)
   if rawequal((...), scope) then return nil, "timeout" end
   pass_on(task, (...))
 end
+uncompiled(within)
 
 --- Calls `f(...)` and returns its results; or `nil, "timeout"` if it is not over after
 -- `seconds`: whatever it waits for then, ends. Of nested ones the nearest counts.
@@ -470,6 +472,7 @@ local function leave_group(group, ok, ...)
   if group.failed then pass_on(parent, group.error) end
   return ...
 end
+uncompiled(leave_group)
 
 --- Calls `f(group, ...)` and returns its results when it and all tasks that it has made
 -- with `group:spawn` have ended. The first error, in any of them, cancels the others and
@@ -622,6 +625,7 @@ local function release(semaphore, ok, ...)
   if ok then return ... end
   pass_on(current() or {}, (...))
 end
+uncompiled(release)
 
 --- Calls `f(...)` while holding a place, whatever happens.
 function Semaphore:with(f, ...)
