@@ -5,32 +5,12 @@
 
 local t = require "support"
 
-local found, alloc = pcall(require, "luasocket.alloc")
-if not found then
-  t.test("every entry without memory", function() t.skip("this interpreter has no allocator that fails") end)
-  t.done()
-end
+t.needs_failing_allocator "every entry without memory"
+local exhaust = t.exhaust
 
 local ltn12 = require "ltn12"
 local mime = require "mime"
 local url = require "socket.url"
-
-local MOST_REQUESTS = 3000
-
--- Calls fn() while memory runs out ever later, until a call is not refused any; returns that call's results.
-local function exhaust(fn)
-  for n = 0, MOST_REQUESTS do
-    local result = t.pack(alloc.failing(n, fn))
-    if not alloc.failed() then
-      if not result[1] then error("raises without need: " .. t.show(result[2]), 2) end
-      return t.unpack({ n = result.n - 1, select(2, t.unpack(result)) })
-    end
-    if not result[1] and result[2] ~= "not enough memory" then
-      error("at request " .. n .. " raises " .. t.show(result[2]), 2)
-    end
-  end
-  error("asks for memory without end", 2)
-end
 
 t.test("loading the modules", function()
   for _, name in ipairs { "ltn12", "mime.core", "mime", "socket.url", "socket.headers" } do

@@ -5,34 +5,13 @@
 
 local t = require "support"
 
-local found, alloc = pcall(require, "luasocket.alloc")
-if not found then
-  t.test("clients without memory", function() t.skip("this interpreter has no allocator that fails") end)
-  t.done()
-end
+t.needs_failing_allocator "clients without memory"
+local exhaust = t.exhaust_told
 
 local ftp = require "socket.ftp"
 local http = require "socket.http"
 local ltn12 = require "ltn12"
 local smtp = require "socket.smtp"
-
-local MOST_REQUESTS = 5000
-
-local function exhaust(fn)
-  for n = 0, MOST_REQUESTS do
-    local result = t.pack(alloc.failing(n, fn))
-    if not alloc.failed() then
-      if not result[1] then error("raises without need: " .. t.show(result[2]), 2) end
-      return select(2, t.unpack(result))
-    end
-    -- Where an error is a result, lack of memory may be one.
-    local problem = result[1] and result[2] == nil and result[3] or not result[1] and result[2]
-    if problem and not tostring(problem):find "not enough memory" then
-      error("at request " .. n .. ": " .. t.show(problem), 2)
-    end
-  end
-  error("asks for memory without end", 2)
-end
 
 t.test("heads and digests", function()
   local core, digest = require "socket.http.core", require "socket.digest"

@@ -5,36 +5,14 @@
 
 local t = require "support"
 
-local found, alloc = pcall(require, "luasocket.alloc")
-if not found then
-  t.test("ssl without memory", function() t.skip("this interpreter has no allocator that fails") end)
-  t.done()
-end
+t.needs_failing_allocator "ssl without memory"
+local exhaust = t.exhaust_told
 
 local https = require "ssl.https"
 local socket = require "socket"
 local ssl = require "ssl"
 
 local folder = t.certificates()
-local MOST_REQUESTS = 5000
-
--- Calls fn(make()) while memory runs out ever later, until a call is not refused any; returns that call's results.
--- `make` may be nil. Where an error is a result, lack of memory may be one.
-local function exhaust(fn, make)
-  for n = 0, MOST_REQUESTS do
-    local arguments = t.pack((make or function() end)())
-    local result = t.pack(alloc.failing(n, fn, t.unpack(arguments)))
-    if not alloc.failed() then
-      if not result[1] then error("raises without need: " .. t.show(result[2]), 2) end
-      return t.unpack({ n = result.n - 1, select(2, t.unpack(result)) })
-    end
-    local problem = result[1] and not result[2] and result[3] or not result[1] and result[2]
-    if problem and not tostring(problem):find "not enough memory" then
-      error("at request " .. n .. ": " .. t.show(problem), 2)
-    end
-  end
-  error("asks for memory without end", 2)
-end
 
 -- LuaJIT 2.1 crashes when its own `string.sub` or `string.char` is refused memory inside of pcall, with no frame of ours on
 -- the stack.

@@ -6,36 +6,10 @@
 
 local t = require "support"
 
-local found, alloc = pcall(require, "luasocket.alloc")
-if not found then
-  t.test("every entry without memory", function() t.skip("this interpreter has no allocator that fails") end)
-  t.done()
-end
+t.needs_failing_allocator "every entry without memory"
+local exhaust = t.exhaust_once
 
 local socket = require "socket"
-
-local MOST_REQUESTS = 3000
-
--- Calls fn(make()) while memory runs out ever later, until a call is not refused any memory; returns that call's
--- results. `make` prepares each call and may be nil.
-local function exhaust(fn, make)
-  for n = 0, MOST_REQUESTS do
-    local arguments = t.pack((make or function() end)())
-    local result = t.pack(alloc.failing(n, fn, t.unpack(arguments)))
-    if not alloc.failed() then
-      if not result[1] then error("raises without need: " .. t.show(result[2]), 2) end
-      return t.unpack({ n = result.n - 1, select(2, t.unpack(result)) })
-    end
-    if not result[1] and result[2] ~= "not enough memory" then
-      error("at request " .. n .. " raises " .. t.show(result[2]), 2)
-    end
-    if result[1] and make == nil then
-      -- It did without; then its work is done.
-      return t.unpack({ n = result.n - 1, select(2, t.unpack(result)) })
-    end
-  end
-  error("asks for memory without end", 2)
-end
 
 --------------------------------------------------------------------------------------------------------------- loading
 

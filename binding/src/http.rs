@@ -1,8 +1,6 @@
 //! `socket.http.core`: the heads of HTTP messages.
 
 use std::ffi::{CStr, c_int};
-use std::sync::OnceLock;
-use std::time::Instant;
 
 use luasocket_codec::head::{self, Field};
 use luasocket_codec::http::{Fields, Flaw, Place, Status, first_line};
@@ -10,6 +8,7 @@ use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
 use crate::boundary::guard;
+use crate::clock::now;
 use crate::scratch::{self, Scratch};
 use crate::stack;
 
@@ -21,8 +20,14 @@ use crate::stack;
 pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int);
+        lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int + 1);
         scratch::set_functions(l, FUNCTIONS);
+        lua::lua_createtable(l, head::ORDER.len() as c_int, 0);
+        for (place, name) in (1..).zip(head::ORDER) {
+            stack::push_bytes(l, name);
+            lua::lua_rawseti(l, -2, place);
+        }
+        lua::lua_setfield(l, -2, c"order".as_ptr());
     }
     1
 }
@@ -167,17 +172,6 @@ unsafe fn whole(l: *mut lua_State) -> Option<u64> {
         let plain = (0.0..1e14).contains(&number) && number.fract() == 0.0;
         plain.then_some(number as u64)
     }
-}
-
-/// `now()`: seconds of a clock that only goes forward.
-unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
-    static START: OnceLock<Instant> = OnceLock::new();
-    // SAFETY: called by Lua.
-    unsafe {
-        let now = guard(l, || START.get_or_init(Instant::now).elapsed());
-        lua::lua_pushnumber(l, now.as_secs_f64());
-    }
-    1
 }
 
 /// `place(url)`: scheme, host, port (or nil) and target of a plain URL; nothing for

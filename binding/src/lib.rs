@@ -7,6 +7,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod boundary;
+mod clock;
 mod datagram;
 mod deflate;
 mod digest;

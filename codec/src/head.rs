@@ -1,5 +1,7 @@
 //! Heads of HTTP requests, written in a defined order, with nothing in them that does not belong.
 
+use std::io::Write;
+
 use memchr::memchr3;
 
 use crate::Output;
@@ -48,7 +50,7 @@ pub fn write(method: &[u8], target: &[u8], fields: &mut [Field<'_>], out: &mut O
     {
         return false;
     }
-    sort(fields);
+    fields.sort_unstable_by(|a, b| (a.rank, a.name).cmp(&(b.rank, b.name)));
     for part in [method, b" ", target, b" HTTP/1.1\r\n"] {
         out.extend(part);
     }
@@ -65,31 +67,12 @@ pub fn write(method: &[u8], target: &[u8], fields: &mut [Field<'_>], out: &mut O
     true
 }
 
-/// By rank, then by name. There are few.
-fn sort(fields: &mut [Field<'_>]) {
-    for end in 1..fields.len() {
-        let mut at = end;
-        while at > 0
-            && (fields[at].rank, fields[at].name) < (fields[at - 1].rank, fields[at - 1].name)
-        {
-            fields.swap(at, at - 1);
-            at -= 1;
-        }
-    }
-}
-
-fn write_number(mut number: u64, out: &mut Output) {
+fn write_number(number: u64, out: &mut Output) {
     let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(&digits[at..]);
+    let mut room = &mut digits[..];
+    let _ = write!(room, "{number}"); // there is room for all
+    let rest = room.len();
+    out.extend(&digits[..20 - rest]);
 }
 
 fn is_visible(c: u8) -> bool {
@@ -104,7 +87,7 @@ fn rank(name: &[u8]) -> u8 {
 }
 
 /// What comes first, in this order; what is not named here comes last, by name.
-const ORDER: [&[u8]; 13] = [
+pub const ORDER: [&[u8]; 13] = [
     b"host",
     b"user-agent",
     b"connection",

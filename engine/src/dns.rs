@@ -47,7 +47,7 @@ fn name_of_loopback() -> CString {
 
 /// Whether what a name stands for is known on this machine: nothing to wait for.
 pub fn is_at_hand(name: &[u8]) -> bool {
-    address::literal(name).is_some() || name.eq_ignore_ascii_case(b"localhost")
+    address::literal(name).is_some() || resolve::is_localhost(name)
 }
 
 /// The host of that name or numeric IPv4 address, by its official name.

@@ -82,7 +82,8 @@ fn prepare(
         passive,
     };
     if named {
-        return Ok(if query.is_local() {
+        let host = query.host.as_ref().map_or(&b""[..], |host| host.to_bytes());
+        return Ok(if is_localhost(host) {
             Resolved::Now(query.blocking())
         } else {
             Resolved::Later(query)
@@ -92,6 +93,12 @@ fn prepare(
         Err(Error::Resolve(sys::EAI_NONAME)) if !empty => Ok(Resolved::Later(query)),
         answer => Ok(Resolved::Now(answer)),
     }
+}
+
+/// Whether a host is `localhost`, which RFC 6761 §6.3 keeps off the network: the hosts file
+/// answers, so there is nothing to wait for.
+pub(crate) fn is_localhost(host: &[u8]) -> bool {
+    host.eq_ignore_ascii_case(b"localhost")
 }
 
 /// Whether the system could read `host` as a number. `*` is one to glibc.
@@ -109,13 +116,6 @@ impl Query {
     /// Asks on another thread.
     pub fn start(self) -> Result<Lookup<Vec<SocketAddr>>> {
         Lookup::start(move || self.ask(false))
-    }
-
-    /// Whether the host is `localhost`, which RFC 6761 §6.3 keeps off the network:
-    /// the hosts file answers, so there is nothing to wait for.
-    fn is_local(&self) -> bool {
-        let host = self.host.as_ref().map_or(&b""[..], |host| host.to_bytes());
-        host.eq_ignore_ascii_case(b"localhost")
     }
 
     fn ask(&self, numeric: bool) -> Result<Vec<SocketAddr>> {

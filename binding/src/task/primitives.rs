@@ -1,7 +1,7 @@
 //! What `socket/task.lua` is written in: the functions it is given, and its loading.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luasocket_engine::deadline::{Limit, bound};
 use luasocket_engine::timers::Waiter;
@@ -16,6 +16,7 @@ use super::sleep::{sleep, yield_};
 use super::time::check_seconds;
 use super::wait::{self, current};
 use crate::boundary::guard;
+use crate::clock::{epoch, now};
 use crate::embed::lua_module;
 use crate::object::{self, Body, Class, Kind, Object, Tag};
 use crate::stack;
@@ -23,6 +24,11 @@ use crate::stack;
 lua_module!(
     /// What tasks are to each other.
     open_lua, "socket/task.lua"
+);
+
+lua_module!(
+    /// What they share.
+    open_sharing, "socket/task/sharing.lua"
 );
 
 /// The scheduler of a Lua state, as an object, so that Lua collects it.
@@ -215,19 +221,6 @@ unsafe extern "C-unwind" fn deadline(l: *mut lua_State) -> c_int {
     1
 }
 
-/// The origin of `now`: when this was first asked for.
-fn epoch() -> Instant {
-    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
-}
-
-/// `now()`: seconds of a clock that only goes forward.
-unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua.
-    unsafe { lua::lua_pushnumber(l, epoch().elapsed().as_secs_f64()) };
-    1
-}
-
 /// `run()`: runs until no task is left that could ever go on; how many are left. Raises
 /// `interrupted!`.
 unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
@@ -380,6 +373,7 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"ready", ready),
     (c"run", run),
     (c"runs", runs),
+    (c"sharing", open_sharing),
     (c"sleep", sleep),
     (c"standing", standing),
     (c"start", start),

@@ -21,12 +21,9 @@ M.MAXFIELDS = 1000
 M.MAXHEAD = 1048576
 M.LINE, M.HEAD = { most = M.MAXLINE }, { most = M.MAXHEAD }
 
--- The order of fields; what is not named here comes last, by name.
+-- The order of fields; what is not named in it comes last, by name.
 local RANK, NONE = {}, {}
-for rank, name in ipairs {
-  "host", "user-agent", "connection", "te", "accept", "accept-encoding", "authorization", "proxy-authorization",
-  "cookie", "expect", "content-type", "content-length", "transfer-encoding",
-} do RANK[name] = rank end
+for rank, name in ipairs(core.order) do RANK[name] = rank end
 
 local function before(a, b)
   local x, y = RANK[a] or 100, RANK[b] or 100
