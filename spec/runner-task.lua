@@ -379,9 +379,10 @@ t.test("Ctrl-C at a terminal drains, a second one ends", function()
       keys[i] = "n=0; until grep -q '" .. word .. "' " .. path .. " || [ $n = 150 ]; do sleep 0.05; n=$((n + 1)); done"
     end
     local text = "(" .. table.concat(keys, "; printf '\\003'; ") .. ")"
-    return (t.shell(text .. " | script -q -e -f -c " .. t.quote(command) .. " " .. path):gsub("\r", ""))
+    return (t.shell(text .. " | SHELL=/bin/sh script -q -e -f -c " .. t.quote(command) .. " " .. path):gsub("\r", ""))
   end
-  local text = press(line .. "; echo status $?", "ready", "status [0-9]")
+  -- The shell gets the signal too: it has to outlive it.
+  local text = press("trap : INT; " .. line .. "; echo status $?", "ready", "status [0-9]")
   t.match(text, "false\tcancelled\n")
   t.match(text, "status 0\n")
   text = press("trap : INT; " .. line .. " more; echo status $?", "ready", "busy", "status [0-9]")
