@@ -439,6 +439,21 @@ t.test("20 MB to a slow reader, without waiting", function()
   t.ok(table.concat(parts) == data, "the content")
 end, 30)
 
+t.test("who receives waits for bytes, also after a send that waits for room", function()
+  local a, b = t.secured({ verify = "none" }, t.identity "server")
+  a:settimeout(0)
+  local data = string.rep("x", 4000000)
+  local sent, err
+  repeat
+    sent, err = a:send(data)
+  until not sent
+  t.equal(err, "wantwrite")
+  t.equal(b:send "half", 4)
+  a:settimeout(0.05)
+  t.returns({ n = 3, nil, "wantread", "half" }, a:receive(8))
+  t.equal(a:want(), "read")
+end)
+
 t.test("select knows what is decrypted", function()
   local a, b = t.secured({ verify = "none" }, t.identity "server")
   a:send "one\ntwo\n"

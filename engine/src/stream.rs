@@ -518,6 +518,9 @@ impl Operation<Stream> for Receive {
     }
 
     fn give_up(&mut self, stream: &mut Stream, why: Error) -> Received {
+        if let (Some(session), Error::Timeout) = (stream.session_mut(), why) {
+            session.note_wait();
+        }
         self.partial(stream, Some(why))
     }
 

@@ -203,6 +203,11 @@ impl Session {
         self.waits.then_some(self.wants)
     }
 
+    /// Notes that somebody has waited for bytes in vain, without having asked here again.
+    pub fn note_wait(&mut self) {
+        self.waits = true;
+    }
+
     /// Whether it is in vain to ask again before more comes: the last read took all
     /// that the kernel had, and there is no end to tell.
     pub fn is_drained(&self) -> bool {
@@ -242,6 +247,9 @@ impl Session {
             }
             let read = self.read(fd, into);
             self.reply(fd);
+            // Whoever gets less than it needs waits for more, whatever an earlier call, or
+            // the reply, would have had to wait for.
+            self.wants = Direction::Read;
             let brought = into.len() - before;
             match read {
                 _ if brought > 0 => return Ok(brought),
