@@ -131,6 +131,44 @@ t.test("an error in one worker ends all, and is the program's", function()
   t.equal(status, 1)
 end)
 
+t.test("after an error in one worker the others end well if they can, within the time given", function()
+  local script = [[
+    local socket, task = require "socket", require "socket.task"
+    if arg.worker == 1 then -- fails when the other is busy
+      while not io.open(%q) do socket.sleep(0.01) end
+      error "no"
+    end
+    local server = assert(socket.bind("127.0.0.1", 0))
+    local _, port = server:getsockname()
+    task.spawn(function()
+      local client = assert(socket.connect("127.0.0.1", port))
+      client:send("hello\n")
+      io.write(tostring(client:receive()), " ", tostring(socket.connect("127.0.0.1", port)), "\n")
+    end)
+    task.serve(server, function(client)
+      client:receive()
+      io.open(%q, "w"):close()
+      repeat socket.sleep(0.01) until task.stopping()
+      socket.sleep(%s)
+      client:send("served\n")
+    end)
+  ]]
+  local function ended(words, seconds)
+    local busy = os.tmpname()
+    os.remove(busy)
+    t.finally(function() os.remove(busy) end)
+    local start = socket.gettime()
+    local text, status = run(words, script:format(busy, busy, seconds))
+    t.match(text, ": worker 1: task 'main': [^\n]+: no\n")
+    t.equal(status, 1)
+    return text, socket.gettime() - start
+  end
+  t.match((ended("--workers 2 --grace 20", 0.1)), "served nil\n")
+  local text, took = ended("--workers 2 --grace 0.1", 20)
+  t.ok(not text:find "served", text)
+  t.between(took, 0.1, 15)
+end)
+
 t.test("a worker that has nothing more to do ends; the others go on", function()
   local text, status = run("--workers 3", [[
     require "socket".sleep(0.05 * (arg.worker - 1))

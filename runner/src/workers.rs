@@ -1,6 +1,7 @@
 //! A script in several threads at once, each with a Lua state of its own.
 
 use std::ffi::{CStr, CString, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, ScopedJoinHandle};
 
 use crate::options::Options;
@@ -25,7 +26,7 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
             drain,
         };
         let name = name(worker, program);
-        let status = session::run(&name, words, options.clone(), Some(worker));
+        let status = run_one(|| session::run(&name, words, options.clone(), Some(worker)));
         if status != 0 {
             drain::ask();
         }
@@ -57,6 +58,12 @@ pub fn run(program: &'static CStr, words: &[&'static CStr], options: &Options) -
     })
 }
 
+/// The exit status of a worker. A panic, which says on standard error where it was, is one's
+/// failure like any other, so that the others are told to end.
+fn run_one(work: impl FnOnce() -> c_int) -> c_int {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(1)
+}
+
 /// What stands before the messages of a worker.
 fn name(worker: Worker, program: &CStr) -> CString {
     if worker.count == 1 {
@@ -68,3 +75,14 @@ fn name(worker: Worker, program: &CStr) -> CString {
 
 /// What the first thread has on most systems.
 const STACK: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        assert_eq!(run_one(|| 0), 0);
+        assert_eq!(run_one(|| panic!("as the test wants")), 1);
+    }
+}
