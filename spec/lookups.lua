@@ -173,4 +173,69 @@ t.fix("datagrams are sent to names within the limit, too", function()
   t.equal(rest, "nil\ttimeout\n")
 end)
 
+-- In a task, with nothing collected: what `fn` begins and something ends leaves no descriptor. `fn` is given the library,
+-- a name that is not known yet, and a port.
+local function leaves_none(name, fn)
+  t.fix("in a task, no descriptor is left of " .. name, function()
+    local text = run([[
+      local task = require "socket.task"
+
+      local function count() -- of open descriptors, without the one that tells
+        local n = 0
+        for fd = 0, 255 do
+          local file = io.open("/proc/self/fdinfo/" .. string.format("%d", fd))
+          if file then
+            file:close()
+            n = n + 1
+          end
+        end
+        return n
+      end
+
+      local function fn(name, port) ]] .. fn .. [[ end
+
+      task.run(function()
+        local server = assert(socket.bind("127.0.0.1", 0, 1))
+        local _, port = server:getsockname()
+        local answering, filling = task.background(function() while true do answer() end end), {}
+        nameserver:settimeout(0.1)
+        for i = 1, 4 do -- who comes later has to wait
+          filling[i] = socket.tcp4()
+          filling[i]:settimeout(0)
+          filling[i]:connect("127.0.0.1", port)
+        end
+        task.sleep(0.05)
+        collectgarbage()
+        collectgarbage("stop")
+        local before = count()
+        for i = 1, 5 do fn("early.example", port) end
+        answering:cancel()
+        answering:join()
+        for i = 1, 5 do fn("late.example", port) end
+        -- The threads that wait for the system keep theirs until it gives up.
+        local deadline, after = task.now() + 10, nil
+        repeat
+          task.sleep(0.05)
+          after = count()
+        until after <= before or task.now() > deadline
+        print(before - after)
+        io.flush()
+        os.exit(0)
+      end)
+    ]])
+    t.equal(text, "0\n")
+  end, 20)
+end
+
+if not t.reference then
+  leaves_none("a look-up that has ended", 'assert(name ~= "early.example" or socket.dns.toip(name))')
+  leaves_none("a look-up past a deadline", "task.timeout(0.01, socket.dns.getaddrinfo, name)")
+  leaves_none("a look-up that was cancelled",
+    "local child = task.spawn(socket.dns.tohostname, name) task.sleep(0.01) child:cancel() child:join()")
+  leaves_none("a connection to a name, past a deadline", "task.timeout(0.01, socket.connect, name, port)")
+  leaves_none("a connection under way, past a deadline", 'task.timeout(0.01, socket.connect, "127.0.0.1", port)')
+  leaves_none("a peer's name, past a deadline",
+    "local object = socket.udp4() task.timeout(0.01, object.setpeername, object, name, port) object:close()")
+end
+
 t.done()

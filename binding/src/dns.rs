@@ -233,7 +233,7 @@ unsafe fn look_up<T, F>(
 ) -> c_int
 where
     T: Send + 'static,
-    F: FnOnce() -> Result<T> + Send + 'static,
+    F: Fn() -> Result<T> + Send + Sync + 'static,
 {
     // SAFETY: called by an entry, as its last act; `park` keeps what is owned.
     unsafe {
@@ -286,7 +286,12 @@ impl<T: Send + 'static> Operation<Asked<T>> for Await {
     }
 
     fn give_up(&mut self, asked: &mut Asked<T>, why: Error) {
+        asked.lookup.close();
         asked.answer = Err(why);
+    }
+
+    fn abandon(&mut self, asked: &mut Asked<T>) {
+        asked.lookup.close();
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use luasocket_engine::Error;
 use luasocket_engine::address::Family;
-use luasocket_engine::connecting::Begun;
+use luasocket_engine::connecting::{Begun, Connecting};
 use luasocket_engine::operation::Direction;
 use luasocket_engine::options;
 use luasocket_engine::stream::Stream;
@@ -97,7 +97,8 @@ unsafe extern "C-unwind" fn connect(l: *mut lua_State) -> c_int {
         let object = check::<Tcp>(l, 1, Tcp::ANY);
         let (host, port) = (stack::check_name(l, 2), stack::check_name(l, 3));
         object::set_class::<Tcp>(l, 1, object, CLIENT);
-        connect_to(l, &raw mut (*object).body, host, port, push_connected, ())
+        let stream = &raw mut (*object).body;
+        connect_to(l, stream, host, port, |op| op, push_connected, ())
     }
 }
 
@@ -107,6 +108,7 @@ unsafe fn connect_to<C: Copy + 'static>(
     stream: *mut Stream,
     host: Name,
     port: Name,
+    adapt: fn(Connecting) -> Connecting,
     finish: Finish<Stream, Result<(), Error>, C>,
     context: C,
 ) -> c_int {
@@ -119,6 +121,7 @@ unsafe fn connect_to<C: Copy + 'static>(
         match begun {
             Begun::Known(result) => finish(l, stream, result, context),
             Begun::Going(op) => {
+                let op = adapt(op);
                 let (direction, limit) = (Some(Direction::Write), limit_of as fn(&mut Stream) -> _);
                 drive::run(
                     l,
@@ -176,7 +179,7 @@ unsafe extern "C-unwind" fn socket_connect(l: *mut lua_State) -> c_int {
             return discard(l, stream, error);
         }
         let spot = Spot::of_top(l, stream);
-        connect_to(l, stream, host, port, push_client, spot)
+        connect_to(l, stream, host, port, Connecting::alone, push_client, spot)
     }
 }
 

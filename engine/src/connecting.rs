@@ -23,6 +23,16 @@ pub enum Begun {
 pub struct Connecting {
     /// What to say when time runs out.
     late: Error,
+    /// Whether nobody will have the stream if it is abandoned.
+    alone: bool,
+}
+
+impl Connecting {
+    /// For a stream that nobody has until it is connected: it is closed if that is abandoned.
+    pub fn alone(self) -> Connecting {
+        let alone = true;
+        Connecting { alone, ..self }
+    }
 }
 
 impl Stream {
@@ -68,7 +78,8 @@ impl Stream {
         } else {
             Error::Timeout
         };
-        Begun::Going(Connecting { late })
+        let alone = false;
+        Begun::Going(Connecting { late, alone })
     }
 
     /// What can be said without doing anything.
@@ -168,6 +179,12 @@ impl Operation<Stream> for Connecting {
             why
         })
     }
+
+    fn abandon(&mut self, stream: &mut Stream) {
+        if self.alone {
+            stream.close();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +227,7 @@ mod tests {
         stream.connect = Some(Box::new(Connect::to(&stream.socket, found)));
         let mut op = Connecting {
             late: Error::Timeout,
+            alone: false,
         };
         assert_eq!(drive(&mut op, &mut stream, Limit::after(5.0)), Ok(()));
         assert!(stream.socket.peer().is_ok());

@@ -303,4 +303,8 @@ impl Operation<Datagram> for Connect {
         datagram.lookup = None;
         Err(why)
     }
+
+    fn abandon(&mut self, datagram: &mut Datagram) {
+        datagram.lookup = None;
+    }
 }

@@ -46,6 +46,9 @@ pub trait Operation<S: ?Sized> {
     /// [`Error::Interrupted`], or a failure of the wait itself).
     fn give_up(&mut self, subject: &mut S, why: Error) -> Self::Output;
 
+    /// Its owner does not want its result any more: what only it needs goes away.
+    fn abandon(&mut self, _: &mut S) {}
+
     /// The result when the operation may not even begin for the reason `why`: what was
     /// received already belongs to somebody else.
     fn refuse(&mut self, subject: &mut S, why: Error) -> Self::Output {

@@ -10,12 +10,14 @@
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::address::{self, Family, Service};
+use crate::closings;
 use crate::error::{Error, Result};
-use crate::sys::{self, Fd, Hints};
+use crate::sys::{self, Fd, Hints, PerProcess};
 
 /// What is asked: the addresses of a host and a service.
 #[derive(Clone, Debug)]
@@ -133,33 +135,69 @@ impl Query {
 pub struct Lookup<T> {
     answer: Arc<Mutex<Option<Result<T>>>>,
     fd: Fd,
+    /// What asks the system; none if the answer was known.
+    ask: Option<Ask<T>>,
+    /// The process whose thread looks up: there is none in a forked child.
+    process: i32,
 }
+
+type Ask<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
 
 impl<T: Send + 'static> Lookup<T> {
     /// Has `ask` called on a look-up thread.
-    pub fn start(ask: impl FnOnce() -> Result<T> + Send + 'static) -> Result<Lookup<T>> {
+    pub fn start(ask: impl Fn() -> Result<T> + Send + Sync + 'static) -> Result<Lookup<T>> {
+        Lookup::begin(Arc::new(ask))
+    }
+
+    fn begin(ask: Ask<T>) -> Result<Lookup<T>> {
         let (ours, theirs) = sys::socketpair().map_err(Error::Os)?;
         let lookup = Lookup {
             answer: Arc::default(),
             fd: ours,
+            ask: Some(Arc::clone(&ask)),
+            process: sys::pid(),
         };
         let signal = Signal(theirs);
         signal.silence(ours);
         let answer = Arc::clone(&lookup.answer);
-        threads::submit(Box::new(move || {
+        let work = Box::new(move || {
             // Nobody wants the answer of one that was abandoned before its turn came.
             if Arc::strong_count(&answer) > 1 {
-                let found = ask();
-                *lock(&answer) = Some(found);
+                // Who waits must hear of a panic, too.
+                let found = catch_unwind(AssertUnwindSafe(|| ask()));
+                *lock(&answer) = Some(found.unwrap_or(Err(Error::Resolve(sys::EAI_FAIL))));
             }
             drop(signal);
-        }))?;
+        });
+        threads::submit(lookup.id(), work)?;
         Ok(lookup)
     }
 
     /// The answer, once, when it has come.
     pub fn take(&mut self) -> Option<Result<T>> {
-        lock(&self.answer).take()
+        if self.fd != sys::INVALID && self.process != sys::pid() {
+            return self.begin_again();
+        }
+        let answer = lock(&self.answer).take();
+        if answer.is_some() {
+            self.close();
+        }
+        answer
+    }
+
+    /// In a forked child, which has no thread that would answer.
+    #[cold]
+    fn begin_again(&mut self) -> Option<Result<T>> {
+        match Lookup::begin(self.ask.clone()?) {
+            Ok(again) => {
+                *self = again;
+                None
+            }
+            Err(error) => {
+                self.close();
+                Some(Err(error))
+            }
+        }
     }
 }
 
@@ -169,6 +207,8 @@ impl<T> Lookup<T> {
         Lookup {
             answer: Arc::new(Mutex::new(Some(answer))),
             fd: sys::INVALID,
+            ask: None,
+            process: 0,
         }
     }
 
@@ -178,17 +218,33 @@ impl<T> Lookup<T> {
     pub fn fd(&self) -> Fd {
         self.fd
     }
+
+    /// Abandons it, unless it is over. The descriptor goes away.
+    pub fn close(&mut self) {
+        if self.fd == sys::INVALID {
+            return;
+        }
+        closings::note(self.fd);
+        sys::close(self.fd);
+        self.fd = sys::INVALID;
+        if self.process == sys::pid() {
+            threads::withdraw(self.id());
+        }
+    }
+
+    /// Names it among those that live.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.answer).addr()
+    }
 }
 
 impl<T> Drop for Lookup<T> {
     fn drop(&mut self) {
-        if self.fd != sys::INVALID {
-            sys::close(self.fd);
-        }
+        self.close();
     }
 }
 
-/// The look-up thread's end of the descriptor; closing it is the signal.
+/// The look-up thread's end of the descriptor; letting it go is the signal.
 struct Signal(Fd);
 
 impl Signal {
@@ -200,7 +256,13 @@ impl Signal {
 }
 
 impl Drop for Signal {
+    /// Closing it would do, if it were not for children of the process that have it, too.
     fn drop(&mut self) {
+        let mut filling = Vec::with_capacity(4096);
+        while matches!(sys::recv(self.0, &mut filling), Ok(1..)) {
+            filling.clear();
+        }
+        let _ = sys::shutdown(self.0, sys::SHUT_RDWR);
         sys::close(self.0);
     }
 }
@@ -214,53 +276,53 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod threads {
     use super::*;
 
-    pub type Job = Box<dyn FnOnce() + Send>;
+    pub type Work = Box<dyn FnOnce() + Send>;
 
     /// Slow look-ups must not hold up others, so there may be many; they cost
     /// nothing when not needed.
     pub const MOST: usize = 16;
     const IDLE: Duration = Duration::from_secs(10);
 
+    /// A forked child has none of its parent's threads, and begins anew.
+    static POOL: PerProcess<Pool> = PerProcess::new();
+
+    #[derive(Default)]
     struct Pool {
+        state: Mutex<State>,
+        arrived: Condvar,
+    }
+
+    #[derive(Default)]
+    struct State {
         jobs: VecDeque<Job>,
         threads: usize,
         idle: usize,
-        /// The process they run in: a forked child has none of them.
-        process: u32,
     }
 
-    static POOL: Mutex<Pool> = Mutex::new(Pool {
-        jobs: VecDeque::new(),
-        threads: 0,
-        idle: 0,
-        process: 0,
-    });
-    static WORK: Condvar = Condvar::new();
+    struct Job {
+        id: usize,
+        work: Work,
+    }
 
-    pub fn submit(job: Job) -> Result<()> {
-        let mut pool = lock(&POOL);
-        let process = std::process::id();
-        if pool.process != process {
-            *pool = Pool {
-                jobs: VecDeque::new(),
-                threads: 0,
-                idle: 0,
-                process,
-            };
-        }
-        pool.jobs.push_back(job);
-        if pool.idle >= pool.jobs.len() {
-            WORK.notify_one();
-        } else if pool.threads < MOST {
+    /// Has `work` done, unless `id` is withdrawn before its turn comes.
+    pub fn submit(id: usize, work: Work) -> Result<()> {
+        let pool = POOL.get();
+        let mut state = lock(&pool.state);
+        state.jobs.push_back(Job { id, work });
+        if state.idle >= state.jobs.len() {
+            pool.arrived.notify_one();
+        } else if state.threads < MOST {
             let spawned = sys::without_signals(|| {
                 std::thread::Builder::new()
                     .name("luasocket-dns".into())
-                    .spawn(work)
+                    .spawn(|| work_in(pool))
             });
             match spawned {
-                Ok(_) => pool.threads += 1,
-                Err(error) if pool.threads == 0 => {
-                    pool.jobs.pop_back();
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    let job = state.jobs.pop_back();
+                    drop(state);
+                    drop(job);
                     return Err(Error::Os(error.raw_os_error().unwrap_or(sys::EAGAIN)));
                 }
                 Err(_) => {}
@@ -269,23 +331,33 @@ mod threads {
         Ok(())
     }
 
-    fn work() {
-        let mut pool = lock(&POOL);
+    /// Takes back what was submitted, if its turn has not come.
+    pub fn withdraw(id: usize) {
+        let mut state = lock(&POOL.get().state);
+        let found = state.jobs.iter().position(|job| job.id == id);
+        let job = found.and_then(|at| state.jobs.remove(at));
+        drop(state);
+        drop(job);
+    }
+
+    fn work_in(pool: &Pool) {
+        let mut state = lock(&pool.state);
         loop {
-            if let Some(job) = pool.jobs.pop_front() {
-                drop(pool);
-                job();
-                pool = lock(&POOL);
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                (job.work)();
+                state = lock(&pool.state);
                 continue;
             }
-            pool.idle += 1;
-            let (again, waited) = WORK
-                .wait_timeout(pool, IDLE)
+            state.idle += 1;
+            let (again, waited) = pool
+                .arrived
+                .wait_timeout(state, IDLE)
                 .unwrap_or_else(PoisonError::into_inner);
-            pool = again;
-            pool.idle -= 1;
-            if waited.timed_out() && pool.jobs.is_empty() {
-                pool.threads -= 1;
+            state = again;
+            state.idle -= 1;
+            if waited.timed_out() && state.jobs.is_empty() {
+                state.threads -= 1;
                 return;
             }
         }
@@ -294,6 +366,8 @@ mod threads {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
     use super::*;
     use crate::deadline::Limit;
     use crate::operation;
@@ -342,43 +416,49 @@ mod tests {
         assert_eq!(now("", "80", Family::Unspec), unknown);
     }
 
+    /// A look-up that ends when something comes through the channel, or that is closed.
+    fn held() -> (Sender<()>, Lookup<i32>) {
+        let (release, held) = channel::<()>();
+        let held = Mutex::new(held);
+        let lookup = Lookup::start(move || {
+            let _ = lock(&held).recv();
+            Ok(7)
+        });
+        (release, lookup.unwrap())
+    }
+
+    fn wait<T>(lookup: &Lookup<T>) -> i16 {
+        let mut fds = [PollFd::new(lookup.fd(), sys::POLLIN | sys::POLLOUT)];
+        operation::poll(&mut fds, None, Limit::after(10.0)).unwrap();
+        fds[0].revents()
+    }
+
+    /// Tests that keep all threads busy, one at a time.
+    static ALL_THREADS: Mutex<()> = Mutex::new(());
+
     #[test]
     fn an_abandoned_lookup_is_not_asked() {
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let busy: Vec<_> = (0..threads::MOST)
-            .map(|_| {
-                let held = Arc::clone(&held);
-                Lookup::start(move || {
-                    let _ = lock(&held).recv();
-                    Ok(())
-                })
-                .unwrap()
-            })
-            .collect();
+        let _alone = lock(&ALL_THREADS);
+        let busy: Vec<_> = (0..threads::MOST).map(|_| held()).collect();
         let asked = Arc::new(Mutex::new(false));
         let flag = Arc::clone(&asked);
         let abandoned = Lookup::start(move || {
             *lock(&flag) = true;
             Ok(())
         });
+        let question = Arc::downgrade(&abandoned.as_ref().unwrap().answer);
         drop(abandoned);
+        // Nothing of it waits for its turn.
+        assert_eq!(question.strong_count(), 0);
         let last = Lookup::start(|| Ok(())).unwrap();
-        drop(release);
-        let mut fds = [PollFd::new(last.fd(), sys::POLLIN)];
-        operation::poll(&mut fds, None, Limit::after(10.0)).unwrap();
-        assert!(!*lock(&asked));
         drop(busy);
+        wait(&last);
+        assert!(!*lock(&asked));
     }
 
     #[test]
     fn a_lookup_signals_when_it_is_over() {
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let mut lookup = Lookup::start(move || {
-            let _ = held.recv();
-            Ok(7)
-        })
-        .unwrap();
+        let (release, mut lookup) = held();
         let mut fds = [PollFd::new(lookup.fd(), sys::POLLIN | sys::POLLOUT)];
         assert_eq!(
             operation::poll(&mut fds, None, Limit::Now),
@@ -386,8 +466,56 @@ mod tests {
         );
         assert!(lookup.take().is_none());
         release.send(()).unwrap();
-        operation::poll(&mut fds, None, Limit::after(10.0)).unwrap();
-        assert_ne!(fds[0].revents() & sys::POLLOUT, 0);
+        assert_ne!(wait(&lookup) & sys::POLLOUT, 0);
         assert_eq!(lookup.take(), Some(Ok(7)));
+        assert_eq!(lookup.fd(), sys::INVALID);
+    }
+
+    #[test]
+    fn a_lookup_that_panics_is_over() {
+        let mut lookup = Lookup::start(|| -> Result<()> { panic!("as the test wants") }).unwrap();
+        wait(&lookup);
+        assert!(matches!(lookup.take(), Some(Err(_))));
+    }
+
+    #[test]
+    fn a_child_that_lives_on_does_not_hold_the_signal_back() {
+        let (release, mut lookup) = held();
+        let (ours, theirs) = sys::socketpair().unwrap();
+        std::thread::scope(|scope| {
+            let child = scope.spawn(|| {
+                sys::in_a_child(|| {
+                    // Until the parent is done, or dead.
+                    sys::close(theirs);
+                    let mut fds = [PollFd::new(ours, sys::POLLIN)];
+                    i32::from(operation::poll(&mut fds, None, Limit::after(10.0)).is_err())
+                })
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            release.send(()).unwrap();
+            assert_ne!(wait(&lookup) & sys::POLLOUT, 0);
+            assert_eq!(lookup.take(), Some(Ok(7)));
+            sys::send(theirs, b"x").unwrap();
+            assert_eq!(child.join().unwrap(), 0);
+        });
+        sys::close(ours);
+        sys::close(theirs);
+    }
+
+    #[test]
+    fn a_child_looks_up_by_itself() {
+        let mut lookup = Lookup::start(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(sys::pid())
+        })
+        .unwrap();
+        let status = sys::in_a_child(|| {
+            assert!(lookup.take().is_none());
+            wait(&lookup);
+            i32::from(lookup.take() != Some(Ok(sys::pid())))
+        });
+        assert_eq!(status, 0);
+        wait(&lookup);
+        assert_eq!(lookup.take(), Some(Ok(sys::pid())));
     }
 }

@@ -75,6 +75,13 @@ impl Job {
         }
     }
 
+    /// Its results are not wanted any more.
+    pub fn abandon(&mut self) {
+        if let Job::Operation(kept) = self {
+            kept.abandon();
+        }
+    }
+
     /// Pushes the results; may raise. Uses as many slots as an entry has.
     ///
     /// # Safety
@@ -179,6 +186,8 @@ pub trait Typed {
     fn prefetch(&self);
     /// See [`Job::occupy`].
     fn occupy(&mut self, occupied: bool);
+    /// See [`Job::abandon`].
+    fn abandon(&mut self);
     /// See [`Job::push`].
     ///
     /// # Safety
@@ -300,6 +309,13 @@ where
         }
         if occupied {
             lost::remove(self.subject.cast(), direction);
+        }
+    }
+
+    fn abandon(&mut self) {
+        if !self.is_lost() {
+            // SAFETY: as in `step`.
+            self.op.abandon(unsafe { &mut *self.subject });
         }
     }
 

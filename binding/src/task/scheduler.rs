@@ -471,7 +471,8 @@ impl Scheduler {
 }
 
 /// How a task goes on whose wait for `job` was ended.
-fn interrupted(job: Job) -> Next {
+fn interrupted(mut job: Job) -> Next {
+    job.abandon();
     match job {
         Job::Operation(_) => Next::Raise,
         Job::Signal(_) => Next::Results(Job::Signal(Signal::Interrupted)),

@@ -12,7 +12,8 @@
 //!   cannot block excepted;
 //! * every descriptor it makes is non-blocking and close-on-exec from the start;
 //! * no call raises SIGPIPE, and no signal disposition is changed;
-//! * `Birth`, which knows in which process it was made.
+//! * `Birth`, which knows in which process it was made, and `PerProcess`, which every process
+//!   makes for itself.
 //!
 //! Waiting is `poll`, which rounds times up, never down.
 

@@ -1,6 +1,7 @@
 //! Whether a process is the one that made something, or was forked from it.
 
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::c_int;
 
@@ -47,9 +48,54 @@ impl Drop for Birth {
     }
 }
 
-fn pid() -> c_int {
+/// The number of this process.
+pub fn pid() -> c_int {
     // SAFETY: it cannot fail.
     unsafe { libc::getpid() }
+}
+
+/// A value that every process makes for itself. In a forked child, where a lock of the parent's
+/// may be held for ever by a thread that is not there, it is another one.
+pub struct PerProcess<T>(AtomicPtr<Made<T>>);
+
+struct Made<T> {
+    process: c_int,
+    value: T,
+}
+
+impl<T: Default + Send + Sync> PerProcess<T> {
+    /// Nothing is made yet.
+    #[expect(clippy::new_without_default, reason = "it is for statics")]
+    pub const fn new() -> PerProcess<T> {
+        PerProcess(AtomicPtr::new(null_mut()))
+    }
+
+    /// That of this process.
+    pub fn get(&'static self) -> &'static T {
+        let (known, process) = (self.0.load(Ordering::Acquire), pid());
+        // SAFETY: what was put here is never taken away.
+        match unsafe { known.as_ref() } {
+            Some(made) if made.process == process => &made.value,
+            _ => self.make(known, process),
+        }
+    }
+
+    #[cold]
+    fn make(&'static self, known: *mut Made<T>, process: c_int) -> &'static T {
+        let value = T::default();
+        let fresh = Box::into_raw(Box::new(Made { process, value }));
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        // SAFETY: as above; `fresh` is ours as long as nobody else can see it.
+        unsafe {
+            match self.0.compare_exchange(known, fresh, success, failure) {
+                Ok(_) => &(*fresh).value,
+                Err(other) => {
+                    drop(Box::from_raw(fresh));
+                    &(*other).value
+                }
+            }
+        }
+    }
 }
 
 /// A page that says 1 in this process.
