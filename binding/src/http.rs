@@ -252,9 +252,17 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"headers", headers),
     (c"now", now),
     (c"place", place),
+    (c"process", process),
     (c"request", request),
     (c"response", response),
 ];
+
+/// `process()`: the number of this process, which a forked child has another one of.
+unsafe extern "C-unwind" fn process(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { lua::lua_pushinteger(l, luasocket_engine::sys::pid().into()) };
+    1
+}
 
 /// A table of this size is made at once.
 const USUAL_FIELDS: c_int = 8;

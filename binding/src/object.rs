@@ -32,7 +32,7 @@ pub trait Body {
 
 impl Body for Stream {
     fn finalize(&mut self) {
-        self.close();
+        self.discard();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::address::{self, Family};
 use crate::error::{Error, Result};
 use crate::resolve::{self, Resolved};
-use crate::sys::{self, Hints, HostEntry};
+use crate::sys::{self, Hints, HostEntry, PerProcess};
 
 /// The host of that name, IPv4. A numeric address is its own host, whatever a reverse
 /// look-up would say.
@@ -33,8 +33,8 @@ fn name_of_v4(ip: Ipv4Addr) -> CString {
 /// The name of 127.0.0.1. The system reads files for it; so it is remembered for a moment.
 fn name_of_loopback() -> CString {
     const MOMENT: Duration = Duration::from_secs(1);
-    static KNOWN: Mutex<Option<(Instant, CString)>> = Mutex::new(None);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    static KNOWN: PerProcess<Mutex<Option<(Instant, CString)>>> = PerProcess::new();
+    let mut known = KNOWN.get().lock().unwrap_or_else(PoisonError::into_inner);
     match &*known {
         Some((since, name)) if since.elapsed() < MOMENT => name.clone(),
         _ => {

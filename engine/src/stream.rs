@@ -270,6 +270,15 @@ impl Stream {
         }
     }
 
+    /// Closes what nobody wants any more. Where a forked child has inherited a session, that is its
+    /// parent's, and nothing is said in it.
+    pub fn discard(&mut self) {
+        if self.transport.is_of_parent() {
+            self.transport.forget();
+        }
+        self.close();
+    }
+
     /// Replaces the descriptor; see [`Socket::set_fd`].
     pub fn set_fd(&mut self, fd: Fd) {
         self.connect = None;
@@ -320,7 +329,7 @@ impl Default for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.close();
+        self.discard();
     }
 }
 

@@ -90,6 +90,14 @@ impl Transport {
         }
     }
 
+    /// Whether to say something here may disturb another process.
+    pub(crate) fn is_of_parent(&self) -> bool {
+        match self {
+            Transport::Tls(session) => session.is_of_parent(),
+            _ => false,
+        }
+    }
+
     /// Whether the stream has ended, as far as is known without waiting.
     pub fn at_end(&mut self, fd: Fd) -> bool {
         match self {

@@ -71,6 +71,8 @@ pub struct Session {
     early: Vec<u8>,
     /// An alert that there is no connection to send with.
     last_words: Vec<u8>,
+    /// In which process it was begun.
+    process: i32,
 }
 
 /// How far it has come. The large variants are boxed with the session.
@@ -111,6 +113,7 @@ impl Session {
             own: None,
             early: Vec::new(),
             last_words: Vec::new(),
+            process: sys::pid(),
         }
     }
 
@@ -414,6 +417,11 @@ impl Session {
             self.discard(fd);
         }
         self.lower.finish(fd);
+    }
+
+    /// Whether it may go on in another process, of which this one is a forked child.
+    pub fn is_of_parent(&self) -> bool {
+        self.process != sys::pid()
     }
 
     /// Throws away what has come, up to a bound. A descriptor that is closed with bytes

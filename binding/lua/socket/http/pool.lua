@@ -2,8 +2,10 @@
 --
 --     local pool = http.pool:new{ maxidle = 64, maxidleperhost = 8, idletime = 15 }
 
+local core = require "socket.http.core"
 local socket = require "socket"
 
+local process = core.process
 local next, pairs, setmetatable, table = next, pairs, setmetatable, table
 
 local Pool = { __name = "http.pool" }
@@ -19,7 +21,9 @@ methods.maxidleperhost = 128
 methods.idletime = 30
 
 function M.new(options)
-  local pool = setmetatable({ places = {}, idle = 0, counts = { opened = 0, reused = 0, retried = 0, closed = 0 } }, Pool)
+  local pool = setmetatable({
+    places = {}, idle = 0, process = process(), counts = { opened = 0, reused = 0, retried = 0, closed = 0 },
+  }, Pool)
   for name, value in pairs(options or {}) do pool[name] = value end
   return pool
 end
@@ -71,7 +75,14 @@ local function quiet(connection)
   return not ready[1]
 end
 
+-- What a forked child has inherited is its parent's: it is forgotten, and nothing is said there.
+local function own(pool)
+  if pool.process == process() then return end
+  pool.places, pool.idle, pool.process = {}, 0, process()
+end
+
 function methods:take(place)
+  own(self)
   expire(self, place, socket.gettime())
   local stack = self.places[place]
   while stack and stack[1] do
@@ -101,6 +112,7 @@ local function expireall(pool, now)
 end
 
 function methods:put(place, connection)
+  own(self)
   local now = socket.gettime()
   local stack = self.places[place]
   if self.idle >= self.maxidle then expireall(self, now) end
@@ -119,6 +131,7 @@ end
 
 -- Closes what is idle; what is in use is closed when its request ends only if it may not be kept.
 function methods:close()
+  own(self)
   local place = next(self.places)
   while place do
     discard(self, place, #self.places[place])
@@ -127,6 +140,7 @@ function methods:close()
 end
 
 function methods:statistics()
+  own(self)
   local result = { idle = self.idle, places = 0 }
   for name, value in pairs(self.counts) do result[name] = value end
   for _ in pairs(self.places) do result.places = result.places + 1 end
