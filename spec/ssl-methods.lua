@@ -212,6 +212,23 @@ end)
 
 -- Closed ----------------------------------------------------------------------------------------------------------------
 
+t.test("objects of another kind", function()
+  local a = secured()
+  for _, name in ipairs { "getfd", "receive", "send", "close", "dohandshake", "sni", "want" } do
+    for _, odd in ipairs { {}, 1 } do
+      local ok, err = pcall(a[name], odd)
+      t.equal(ok, false)
+      t.match(err, "bad argument #1 to '.*' %(SSL:Connection expected, got " .. type(odd) .. "%)", name)
+    end
+  end
+end)
+
+t.fix("what nobody can tell", function()
+  local a = secured()
+  t.returns({ n = 2, nil, "finished messages are not available" }, a:getfinished())
+  t.returns({ n = 2, nil, "finished messages are not available" }, a:getpeerfinished())
+end)
+
 t.test("closed", function()
   local a = secured()
   a:close()
@@ -239,6 +256,7 @@ end)
 t.test("contexts step by step", function()
   local context = require "ssl.context"
   local ctx = context.create "any"
+  t.returns({ n = 2, nil, "invalid mode" }, require("ssl.core").create(ctx))
   t.returns({ n = 2, nil, "invalid protocol (x)" }, context.create "x")
   t.equal(context.setmode(ctx, "server"), true)
   t.equal(context.locations(ctx, folder .. "/ca.pem"), true)
@@ -271,6 +289,10 @@ t.test("contexts step by step", function()
     t.equal(pcall(context.setmode, odd, "client"), false)
     t.equal(pcall(context.setdepth, ctx, odd), false)
     t.equal(pcall(context.setcipher, ctx, odd), false)
+    t.equal(pcall(context.setverify, odd, "peer"), false)
+    t.equal(pcall(context.setoptions, odd, "all"), false)
+    t.equal(pcall(context.setalpncb, odd, print), false)
+    t.equal(pcall(ctx.setverifyext, odd), false)
   end
 end)
 

@@ -111,6 +111,58 @@ t.fix("squid, and a connection that is kept", function()
   t.returns({ n = 2, nil, "certificate verify failed" }, get(http, { url = url, proxy = proxy, pool = pool, cafile = false }))
 end, 30)
 
+-- A proxy that serves only whom it knows, and answers with their names.
+local KNOWING = [[
+local folder = ...
+local socket, ssl = require "socket", require "ssl"
+local server = socket.bind("127.0.0.1", 0)
+print((select(2, server:getsockname())))
+local ctx = ssl.newcontext { mode = "server", protocol = "any", key = folder .. "/server.key",
+  certificate = folder .. "/server.pem", cafile = folder .. "/ca.pem", verify = { "peer", "fail_if_no_peer_cert" } }
+while true do
+  local conn = ssl.wrap(server:accept(), ctx)
+  conn:settimeout(5)
+  if conn:dohandshake() then
+    local line = conn:receive()
+    local text = line .. " by " .. conn:getpeercertificate():subject()[1].value
+    while line and line ~= "" do line = conn:receive() end
+    conn:send("HTTP/1.1 200 OK\r\nContent-Length: " .. #text .. "\r\n\r\n" .. text)
+  end
+  conn:close()
+end
+]]
+
+t.fix("whom to trust as a proxy, and who asks it", function()
+  local port = string.format("%d", tonumber(t.spawn(KNOWING, folder):read()))
+  local known = { cafile = CA, certificate = folder .. "/client.pem", key = folder .. "/client.key" }
+  local function ask(how, pool)
+    return get(http, { url = "http://any.test/", proxy = "https://user:pass@localhost:" .. port, proxy_ssl = how, pool = pool })
+  end
+  t.match(ask(known), "^GET http://any.test/ HTTP/1.1 by %S")
+  t.equal(ask { cafile = CA }, nil)
+  t.returns({ n = 2, nil, "certificate verify failed" }, ask())
+  t.returns({ n = 2, nil, "certificate verify failed" }, ask { cafile = folder .. "/ca2.pem" })
+  local other = { servername = "other.test" }
+  for name, value in pairs(known) do other[name] = value end
+  t.returns({ n = 2, nil, "certificate verify failed" }, ask(other))
+  t.equal(pcall(ask, CA), false)
+  -- A connection is only for those who say the same.
+  local pool = t.closing(http.pool:new())
+  t.ok(ask(known, pool))
+  t.equal(ask(nil, pool), nil)
+end, 30)
+
+t.fix("TLS to a proxy of a known authority, and TLS in that", function()
+  local url, tls = origin(), t.unused_port()
+  squid(("https_port 127.0.0.1:%d tls-cert=%s/rsa.pem tls-key=%s/rsa.key"):format(tls, folder, folder))
+  up(tls)
+  local proxy = ("https://localhost:%d"):format(tls)
+  for _, module in ipairs { http, https } do
+    t.match(get(module, { url = url, proxy = proxy, proxy_ssl = { cafile = CA } }), "^connection %d+ for localhost\nGET / HTTP/1.1\n")
+    t.returns({ n = 2, nil, "certificate verify failed" }, get(module, { url = url, proxy = proxy }))
+  end
+end, 30)
+
 -- The proxy must prove its name to the system's authorities. Those of a child are ours to set.
 local CLIENT = [[
 local url, proxy, ca = ...

@@ -167,6 +167,19 @@ t.fix("without authorities the system's are asked, which do not know ours", func
   t.equal(meet("server", { cafile = false, verify = "peer" }), REFUSED)
 end)
 
+t.fix("why, after the handshake", function()
+  local function why(name, params)
+    local outcome, a = meet(name, params)
+    t.equal(outcome, REFUSED)
+    return select(2, a:getpeerverification())
+  end
+  t.equal(why("self", {}), "self-signed certificate")
+  t.equal(why("server", { name = "other.test" }), "hostname mismatch")
+  t.equal(why("server", { name = "127.0.0.2" }), "IP address mismatch")
+  t.equal(why("server", { cafile = path "ca2.pem" }), "unable to get local issuer certificate")
+  t.equal(why("chained", { verify = "peer", depth = 0 }), "certificate chain too long")
+end)
+
 t.fix("no name is known", function()
   local function outcome(params)
     local a, b = t.pair()

@@ -320,7 +320,7 @@ end)
 t.fix("no certificate", function()
   local first, second = t.shake(t.wrapped({ verify = "none" }, {}))
   t.same(second, { false, "no shared cipher" })
-  t.match(first[2], " alert ")
+  t.same(first, { false, "sslv3 alert handshake failure" })
 end)
 
 t.test("not TLS at all", function()
@@ -506,6 +506,18 @@ t.test("names", function()
   local _, b = t.wrapped({ verify = "none" }, t.identity "server")
   t.equal(pcall(b.sni, b, { x = 1 }), false)
   t.equal(pcall(b.sni, b, "x"), false)
+end)
+
+t.test("what a map makes up counts if it is a context", function()
+  local a, b = t.wrapped({ verify = "none" }, t.identity "server")
+  a:sni "made-up.test"
+  local asked = {}
+  b:sni(setmetatable({}, { __index = function(_, name)
+    asked[#asked + 1] = name
+    return 5
+  end }))
+  t.same({ t.shake(a, b) }, { { true }, { true } })
+  t.same(asked, { "made-up.test" })
 end)
 
 t.fix("the host is the name", function()

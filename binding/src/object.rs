@@ -75,7 +75,8 @@ pub struct Class {
 }
 
 impl Class {
-    /// The classes with these numbers as bits; `expected` is the text of the error.
+    /// The classes with these numbers as bits; `expected` is the text of the error,
+    /// or the name of what is missing.
     pub const fn new(mask: u8, expected: &'static CStr) -> Class {
         Class { mask, expected }
     }
@@ -108,7 +109,20 @@ pub unsafe fn check<K: Kind>(l: *mut lua_State, arg: c_int, class: Class) -> *mu
     unsafe {
         match to::<K>(l, arg) {
             Some(object) if class.mask & (1 << (*object).class) != 0 => object,
-            _ => stack::arg_error(l, arg, class.expected),
+            _ => mismatch(l, arg, class.expected),
+        }
+    }
+}
+
+/// Raises the error. LuaSocket's words are a whole sentence; LuaSec's a name, which the
+/// auxiliary library makes one of.
+#[cold]
+unsafe fn mismatch(l: *mut lua_State, arg: c_int, expected: &CStr) -> ! {
+    // SAFETY: called by an entry.
+    unsafe {
+        match expected.to_bytes().ends_with(b" expected") {
+            true => stack::arg_error(l, arg, expected),
+            false => stack::type_error(l, arg, expected),
         }
     }
 }

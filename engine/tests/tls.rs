@@ -48,7 +48,7 @@ fn server_context(protocol: &str, authority: &Authority) -> Context {
     let (certificate, key) = authority.issue("localhost");
     let mut context = Context::new(protocol).unwrap();
     let settings = context.change();
-    settings.role = Role::Server;
+    settings.role = Some(Role::Server);
     settings.pair(|pair| pair.key.is_some()).key =
         Some(identity::key(key.as_bytes(), None).unwrap());
     settings.pair(|pair| !pair.chain.is_empty()).chain =
@@ -59,6 +59,7 @@ fn server_context(protocol: &str, authority: &Authority) -> Context {
 fn client_context(protocol: &str, authority: &Authority) -> Context {
     let mut context = Context::new(protocol).unwrap();
     let settings = context.change();
+    settings.role = Some(Role::Client);
     settings.verify.usual = true;
     settings
         .stores

@@ -24,6 +24,10 @@ function M.locations(ctx, cafile, capath)
   return native.locations(ctx, cafile, capath)
 end
 
+local function check(name, ctx)
+  if not native.is(ctx) then error("bad argument #1 to '" .. name .. "' (SSL:Context expected, got " .. type(ctx) .. ")", 3) end
+end
+
 local LOCKED = "error loading private key (password required)"
 
 -- A function is asked only if there is something to unlock.
@@ -41,6 +45,7 @@ function M.loadkey(ctx, path, password)
 end
 
 function M.setoptions(ctx, ...)
+  check("setoptions", ctx)
   for i = 1, select("#", ...) do
     local name = select(i, ...)
     if type(name) ~= "string" and type(name) ~= "number" then
@@ -56,7 +61,9 @@ function M.setoptions(ctx, ...)
 end
 
 -- There are no suites that would ask for parameters.
-function M.setdhparam() end
+function M.setdhparam(ctx)
+  check("setdhparam", ctx)
+end
 
 -- What functions choose among the protocols that a client offers, by context.
 local choosers = setmetatable({}, { __mode = "k" })
@@ -66,6 +73,7 @@ function M.setalpn(ctx, wire)
 end
 
 function M.setalpncb(ctx, choose)
+  check("setalpncb", ctx)
   choosers[ctx] = choose
   return true
 end

@@ -70,7 +70,7 @@ local function answer(conn)
   local ctx = state.context
   if state.map and name then
     local other = state.map[name]
-    if other ~= nil then
+    if native.context.is(other) then
       ctx = other
     elseif state.strict then
       return connection.refuse(conn)
@@ -81,7 +81,13 @@ local function answer(conn)
   connection.answer(conn, ctx ~= state.context and ctx, wire)
 end
 
+-- Methods know their object, and say so as those of the other methods do.
+local function check(conn)
+  if not connection.is(conn) then error("bad argument #1 to '?' (SSL:Connection expected, got " .. type(conn) .. ")", 3) end
+end
+
 local function dohandshake(conn)
+  check(conn)
   local done, err = connection.handshake(conn)
   while done == nil do
     answer(conn)
@@ -111,6 +117,7 @@ local function setmap(conn, map, strict)
 end
 
 local function sni(conn, name, strict)
+  check(conn)
   local client = connection.isclient(conn)
   if client == nil then return end
   if not client then return setmap(conn, name, strict) end

@@ -28,7 +28,7 @@ static TAG: Tag = Tag::new([c"SSL:Certificate", c"", c""], &[]);
 impl Kind for Certificates {
     type Body = Held;
     const TAG: &'static Tag = &TAG;
-    const ANY: Class = Class::new(1, c"SSL:Certificate expected");
+    const ANY: Class = Class::new(1, c"SSL:Certificate");
 }
 
 impl Body for Held {

@@ -23,7 +23,7 @@ static TAG: Tag = Tag::new([c"SSL:Connection", c"", c""], &[]);
 impl Kind for Connection {
     type Body = Stream;
     const TAG: &'static Tag = &TAG;
-    const ANY: Class = Class::new(1, c"SSL:Connection expected");
+    const ANY: Class = Class::new(1, c"SSL:Connection");
 }
 
 impl SocketKind for Connection {
@@ -181,15 +181,16 @@ unsafe extern "C-unwind" fn getsniname(l: *mut lua_State) -> c_int {
     1
 }
 
-/// `getfinished()` and `getpeerfinished()`: not to be had; no value.
+/// `getfinished()` and `getpeerfinished()`: nil and why. rustls gives them to nobody.
 unsafe extern "C-unwind" fn getfinished(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        match open(l) {
-            Some(_) => 0,
-            None => 2,
+        if open(l).is_some() {
+            lua::lua_pushnil(l);
+            stack::push_bytes(l, b"finished messages are not available");
         }
     }
+    2
 }
 
 /// `exportkeyingmaterial(label, length [, context])`.

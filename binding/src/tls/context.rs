@@ -35,7 +35,7 @@ static TAG: Tag = Tag::new([c"SSL:Context", c"", c""], &[]);
 impl Kind for Contexts {
     type Body = Held;
     const TAG: &'static Tag = &TAG;
-    const ANY: Class = Class::new(1, c"SSL:Context expected");
+    const ANY: Class = Class::new(1, c"SSL:Context");
 }
 
 impl Body for Held {
@@ -141,7 +141,7 @@ unsafe extern "C-unwind" fn setmode(l: *mut lua_State) -> c_int {
         };
         guard(l, || {
             if let Some(context) = &mut (*held).context {
-                context.change().role = role;
+                context.change().role = Some(role);
             }
         });
         lua::lua_pushboolean(l, 1);
@@ -299,6 +299,7 @@ unsafe extern "C-unwind" fn setdepth(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn setverify(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the strings are its arguments.
     unsafe {
+        held(l, 1);
         let mut verify = Verify::NONE;
         for arg in 2..=lua::lua_gettop(l) {
             match stack::check_bytes(l, arg).get() {
@@ -345,6 +346,7 @@ unsafe extern "C-unwind" fn setnames(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn setverifyext(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the strings are its arguments.
     unsafe {
+        held(l, 1);
         let (mut continued, mut ignore_purpose) = (false, false);
         let (mut crl, mut chain) = (false, false);
         for arg in 2..=lua::lua_gettop(l) {
@@ -437,7 +439,7 @@ unsafe extern "C-unwind" fn mode(l: *mut lua_State) -> c_int {
         let server = (*held)
             .context
             .as_ref()
-            .is_some_and(|context| context.settings().role == Role::Server);
+            .is_some_and(|context| context.settings().is(Role::Server));
         stack::push_bytes(l, if server { b"server" } else { b"client" });
     }
     1

@@ -31,8 +31,8 @@ pub enum Role {
 /// What a program has said, in LuaSec's terms.
 #[derive(Clone)]
 pub struct Settings {
-    /// Which side.
-    pub role: Role,
+    /// Which side, if that was said.
+    pub role: Option<Role>,
     /// Whether TLS 1.2 may be spoken.
     pub tls12: bool,
     /// Whether TLS 1.3 may be spoken.
@@ -106,7 +106,7 @@ impl Settings {
         };
         let (suites12, suites13) = ciphers::default_order();
         Some(Settings {
-            role: Role::Client,
+            role: None,
             tls12,
             tls13,
             pairs: Vec::new(),
@@ -164,10 +164,15 @@ impl Settings {
         Arc::new(provider)
     }
 
+    /// Whether it is for this side.
+    pub fn is(&self, role: Role) -> bool {
+        self.role == Some(role)
+    }
+
     fn demand(&self) -> Demand {
         // `peer` without authorities would refuse everyone: LuaSec does. With the
         // system's it must compare names, because these vouch for everyone.
-        let usual = self.role == Role::Client
+        let usual = self.is(Role::Client)
             && (self.verify.usual || (self.verify.peer && self.stores.is_empty()));
         let store = match self.stores.is_empty() {
             true if usual => Store::system(),
@@ -175,19 +180,19 @@ impl Settings {
         };
         Demand {
             store,
-            client: self.role == Role::Server && !self.ignore_purpose,
+            client: self.is(Role::Server) && !self.ignore_purpose,
             depth: self.depth,
             revocation: self.revocation,
-            named: self.role == Role::Client && self.names.unwrap_or(usual && !self.continued),
+            named: self.is(Role::Client) && self.names.unwrap_or(usual && !self.continued),
             nameless: !self.stores.is_empty() && self.names.is_none(),
         }
     }
 
     fn verifier(&self, demand: &Arc<Demand>) -> Arc<Verifier> {
         let verify = self.verify;
-        let asked = match self.role {
-            Role::Client => verify.peer || verify.mandatory || verify.other || verify.usual,
-            Role::Server => verify.peer,
+        let asked = match self.is(Role::Server) {
+            false => verify.peer || verify.mandatory || verify.other || verify.usual,
+            true => verify.peer,
         };
         Arc::new(Verifier {
             demand: demand.clone(),
@@ -198,6 +203,7 @@ impl Settings {
 
     /// What a session needs.
     pub fn build(&self) -> Result<Side, String> {
+        let role = self.role.ok_or("invalid mode")?;
         let provider = self.provider();
         let versions = self.versions();
         if versions.is_empty() {
@@ -217,7 +223,7 @@ impl Settings {
             identities,
             provider: provider.clone(),
         });
-        match self.role {
+        match role {
             Role::Client => self.build_client(provider, &versions, verifier, resolver, common),
             Role::Server => self.build_server(provider, &versions, verifier, resolver, common),
         }
@@ -368,7 +374,7 @@ impl ServerSide {
         }
         let settings = Settings {
             verify,
-            role: Role::Server,
+            role: Some(Role::Server),
             ..self.settings.clone()
         };
         match settings.build() {

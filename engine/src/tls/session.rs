@@ -18,7 +18,7 @@ use rustls::server::{Accepted, Acceptor};
 use rustls::sign::CertifiedKey;
 
 use super::context::{Common, Side};
-use super::fault;
+use super::{fault, verdict, verifier};
 use crate::buffer::stock;
 use crate::error::Error;
 use crate::operation::Direction;
@@ -341,8 +341,9 @@ impl Session {
             match processed {
                 Ok(state) => self.ended |= state.peer_has_closed(),
                 Err(error) => {
-                    if let rustls::Error::InvalidCertificate(why) = &error {
-                        self.refused = Some(refusal(why));
+                    if let rustls::Error::InvalidCertificate(_) = &error {
+                        let words = verifier::refusal().unwrap_or(verdict::UNSPECIFIED);
+                        self.refused = Some(words);
                     }
                     self.fault.get_or_insert(fault::words(&error));
                     break;
@@ -464,22 +465,6 @@ fn drain(connection: &mut Connection, into: &mut Vec<u8>) {
         }
         into.extend_from_slice(bytes);
         reader.consume(n);
-    }
-}
-
-fn refusal(error: &rustls::CertificateError) -> &'static str {
-    use rustls::CertificateError as E;
-    match error {
-        E::Expired => "certificate has expired",
-        E::NotValidYet => "certificate is not yet valid",
-        E::UnknownIssuer => "unable to get local issuer certificate",
-        E::InvalidPurpose => "unsuitable certificate purpose",
-        E::BadSignature => "certificate signature failure",
-        E::Revoked => "certificate revoked",
-        E::UnknownRevocationStatus => "unable to get certificate CRL",
-        E::ExpiredRevocationList => "CRL has expired",
-        E::NotValidForName => "hostname mismatch",
-        _ => "unspecified certificate verification error",
     }
 }
 

@@ -352,7 +352,8 @@ fn explain(error: Error, chain: &[CertificateDer<'_>], now: UnixTime) -> Verdict
     }
 }
 
-const UNSPECIFIED: &str = "unspecified certificate verification error";
+/// What cannot be said more precisely.
+pub const UNSPECIFIED: &str = "unspecified certificate verification error";
 
 fn unknown_issuer(chain: &[CertificateDer<'_>]) -> Vec<(usize, &'static str)> {
     let is_own = |certificate: &CertificateDer<'_>| {

@@ -3,6 +3,7 @@
 //! rustls' own verifiers cannot be used: LuaSec's `verify="peer"` compares no name,
 //! what was found must be told afterwards, and old certificates must work.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -40,8 +41,21 @@ impl Verifier {
         chain.extend(between.iter().cloned());
         self.demand
             .judge(&chain, name, now)
-            .map_err(|Verdict { error, .. }| Error::InvalidCertificate(error))
+            .map_err(|Verdict { error, notes }| {
+                REFUSAL.set(notes.first().map(|note| note.1));
+                Error::InvalidCertificate(error)
+            })
     }
+}
+
+thread_local! {
+    /// rustls has no place for words: they are fetched where its error comes out.
+    static REFUSAL: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Why this thread has refused a certificate last, once.
+pub fn refusal() -> Option<&'static str> {
+    REFUSAL.take()
 }
 
 impl ServerCertVerifier for Verifier {

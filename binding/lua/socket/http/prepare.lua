@@ -126,6 +126,8 @@ local function setproxy(r, http, reqt)
   if err then fail(err) end
   if not r.proxy then return end
   if not http.schemes[r.proxy.scheme] then fail("unsupported scheme '" .. r.proxy.scheme .. "' of proxy") end
+  local tls = reqt.proxy_ssl
+  if tls ~= nil and type(tls) ~= "table" then error("bad proxy_ssl (table expected, got " .. type(tls) .. ")", 0) end
   r.tunnel = r.scheme == "https"
   r.path = r.target
   if not r.tunnel and not reqt.uri then r.target = r.scheme .. "://" .. r.authority .. r.target end
@@ -185,6 +187,7 @@ end
 local TLS = {
   "protocol", "verify", "verifyext", "options", "cafile", "capath", "key", "certificate", "certificates", "password",
   "ciphers", "ciphersuites", "curve", "curveslist", "alpn", "depth", "dane", "servername", "sni", "verify_host",
+  "proxy_ssl",
 }
 
 local function identity(value)
@@ -248,11 +251,20 @@ local function timed(create, instant)
   end
 end
 
+-- For the connection to the proxy. What the request says of TLS is for the origin, and a password in the proxy's URL for
+-- the proxy's door, not for a key.
+local function toproxy(r)
+  local all = {}
+  for name, value in pairs(r.reqt.proxy_ssl or {}) do all[name] = value end
+  all.scheme, all.host, all.port = r.proxy.scheme, r.proxy.host, r.proxy.port
+  return all
+end
+
 function M.constructor(r, http)
   local create, err = r.reqt.create, nil
   if r.tunnel then
     if r.proxy.scheme ~= "http" then
-      r.proxycreate = socket.try(http.schemes[r.proxy.scheme].create(r.proxy))
+      r.proxycreate = socket.try(http.schemes[r.proxy.scheme].create(toproxy(r)))
     end
     create = create or socket.try(r.entry.create(everything(r)))
     create = proxies.through(create, r)
@@ -261,7 +273,7 @@ function M.constructor(r, http)
     if entry.create == M.tcp then
       create = socket.tcp
     else
-      create, err = entry.create(r.proxy and r.proxy.scheme == "https" and r.proxy or everything(r))
+      create, err = entry.create(r.proxy and r.proxy.scheme == "https" and toproxy(r) or everything(r))
     end
     if not create then socket.try(nil, err) end
   end

@@ -210,23 +210,26 @@ impl Session {
     }
 
     fn refuse(&mut self, error: &rustls::Error, mut alert: rustls::server::AcceptedAlert) {
-        // No certificate that suits the client is, for OpenSSL, no suite that does.
-        self.fail(match error {
-            rustls::Error::General(words) if words.contains("no server certificate chain") => {
-                "no shared cipher"
-            }
-            error => fault::words(error),
-        });
+        // No certificate that suits the client is, for OpenSSL, no suite that does; rustls
+        // would deny access.
+        if let rustls::Error::General(words) = error
+            && words.contains("no server certificate chain")
+        {
+            self.fail("no shared cipher");
+            self.last_words = alert_record(HANDSHAKE_FAILURE);
+            return;
+        }
+        self.fail(fault::words(error));
         let mut bytes = Vec::new();
         let _ = alert.write_all(&mut bytes);
         self.last_words = bytes;
     }
 
-    /// Refuses the name that the client asks for (alert 112).
+    /// Refuses the name that the client asks for.
     pub fn refuse_name(&mut self) {
         if let Stage::Asked(_) = self.stage {
             self.stage = Stage::Failed;
-            self.last_words = vec![0x15, 3, 3, 0, 2, 2, 112];
+            self.last_words = alert_record(UNRECOGNIZED_NAME);
             self.fail(fault::CALLBACK);
         }
     }
@@ -248,6 +251,14 @@ impl Session {
         }
     }
 }
+
+/// A fatal alert, before anything is encrypted.
+fn alert_record(alert: u8) -> Vec<u8> {
+    vec![0x15, 3, 3, 0, 2, 2, alert]
+}
+
+const HANDSHAKE_FAILURE: u8 = 40;
+const UNRECOGNIZED_NAME: u8 = 112;
 
 fn offered(hello: &rustls::server::ClientHello<'_>) -> Vec<Vec<u8>> {
     hello
