@@ -26,6 +26,7 @@ local REFUSED = "certificate verify failed"
 local JUDGED = {
   -- name, extra parameters, and what is wrong, if something is
   { "server" }, { "rsa" }, { "chained" }, { "nosan" }, { "serveronly" }, { "other" }, { "wildcard" }, { "old" },
+  { "oldbelow" }, { "called" },
   { "selfca", { cafile = path "selfca.pem" } },
   { "self", { cafile = path "self.pem" } },
   { "self", {}, "self-signed certificate" },
@@ -43,6 +44,9 @@ local JUDGED = {
   { "chained", { depth = 1 } },
   { "outside", {}, "permitted subtree violation" },
   { "deep", {}, "path length constraint exceeded" },
+  { "oldout", {}, "path length constraint exceeded" },
+  { "oldbelow", { cafile = path "ca2.pem" }, "unable to get local issuer certificate" },
+  { "called", { cafile = path "ca2.pem" }, "unable to get local issuer certificate" },
   { "server", { cafile = false, capath = path "hashed" } },
 }
 

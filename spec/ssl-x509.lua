@@ -101,7 +101,21 @@ t.test("who issued whom", function()
   t.returns({ n = 1, true }, ca:issued(load "chained", inter))
   t.returns({ n = 2, nil, "unable to get local issuer certificate" }, ca:issued(load "chained"))
   t.returns({ n = 2, nil, "certificate has expired" }, ca:issued(load "expired"))
+  t.returns({ n = 1, true }, ca:issued(load "old"))
+  t.returns({ n = 1, true }, ca:issued(load "oldbelow", inter))
+  t.returns({ n = 1, true }, ca:issued(inter))
+  t.returns({ n = 1, true }, ca:issued(ca))
+  t.returns({ n = 2, nil, "unable to get local issuer certificate" }, load("ca2"):issued(inter))
+  -- Who is not the last would have to be issued as well.
+  t.returns({ n = 2, nil, "unable to get issuer certificate" }, inter:issued(load "chained"))
+  t.returns({ n = 2, nil, "unable to get local issuer certificate" }, inter:issued(inter))
   t.raises({ match = "SSL:Certificate expected" }, ca.issued, ca, {})
+end)
+
+t.test("how texts are asked for", function()
+  local names = load "names"
+  for _, how in ipairs { "ai5", "utf8", "ai5 or so", "utf8!" } do t.equal(names:setencode(how), true, how) end
+  for _, how in ipairs { "", "a", "ai", "utf", "UTF8", "x" } do t.equal(names:setencode(how), false, how) end
 end)
 
 t.done()

@@ -8,10 +8,12 @@
 --         inter, chained              an authority below ca; a server's certificate below that (with inter.pem behind it)
 --         expired, future, nosan, serveronly, wildcard (*.example.test), wide (*.test), other (other.test)
 --         self, selfca                self-signed: a leaf; an authority that is its own server
---         old                         X.509 version 1
+--         old, oldbelow               X.509 version 1; the second issued by inter (with inter.pem behind it)
+--         called                      an authority, issued by ca, that is its own server
 --         revoked                     listed in ca-crl.pem (a list with ca.pem before it); ca-empty-crl.pem lists nothing
 --         constrained, outside        an authority for example.test only; what it issued for localhost
 --         short, below, deep          an authority for leaves only, an authority it issued, a leaf of that one
+--         oldout                      as deep, of version 1
 --         weak, sha1                  1024 bits; SHA-1
 --         forged                      server, with a signature that is not right
 --         names                       every kind of other name
@@ -120,6 +122,10 @@ root self localhost usual
 root selfca localhost both
 key old; request old localhost
 openssl x509 -req -in old.csr -CA ca.pem -CAkey ca.key -set_serial 77 -days 90 -out old.pem
+key oldbelow; request oldbelow localhost
+openssl x509 -req -in oldbelow.csr -CA inter.pem -CAkey inter.key -set_serial 78 -days 90 -out oldbelow.pem
+cat inter.pem >> oldbelow.pem
+sign called localhost both ca
 openssl ca -config conf -cert ca.pem -keyfile ca.key -gencrl -out empty.crl
 key revoked; request revoked localhost
 openssl ca -batch -config conf -extensions usual -cert ca.pem -keyfile ca.key -in revoked.csr -out revoked.pem -notext -days 90
@@ -134,6 +140,9 @@ sign short "Short CA" limited ca
 sign below "CA below" authority short
 sign deep localhost usual below
 cat below.pem short.pem >> deep.pem
+key oldout; request oldout localhost
+openssl x509 -req -in oldout.csr -CA below.pem -CAkey below.key -set_serial 79 -days 90 -out oldout.pem
+cat below.pem short.pem >> oldout.pem
 openssl genrsa -out weak.key 1024
 sign weak localhost usual ca
 sign sha1 localhost usual ca -sha1

@@ -195,9 +195,8 @@ unsafe extern "C-unwind" fn setencode(l: *mut lua_State) -> c_int {
         let held = held(l, 1);
         let encoding = stack::check_bytes(l, 2).get();
         let utf8 = match encoding {
-            b"" => None,
-            name if b"ai5".starts_with(name) || name.starts_with(b"ai5") => Some(false),
-            name if b"utf8".starts_with(name) || name.starts_with(b"utf8") => Some(true),
+            name if name.starts_with(b"ai5") => Some(false),
+            name if name.starts_with(b"utf8") => Some(true),
             _ => None,
         };
         if let Some(utf8) = utf8 {

@@ -119,6 +119,12 @@ impl Certificate {
             .unwrap_or_default()
     }
 
+    /// Whether nobody stands above it.
+    pub fn is_root(&self) -> bool {
+        self.parsed()
+            .is_some_and(|parsed| parsed.issuer() == parsed.subject())
+    }
+
     /// The other names of its subject; `None` if it does not speak of them.
     pub fn alternatives(&self) -> Option<Vec<Alternative>> {
         let parsed = self.parsed()?;

@@ -7,7 +7,8 @@ use super::trust::Store;
 use super::verdict::{Demand, Revocation, now};
 
 /// Whether `other` leads to `issuer` by way of those `between`, if `issuer` is the only one
-/// we trust; else why not.
+/// we trust; else why not. Nobody leads to an issuer that is issued by others: it would have
+/// to lead on.
 pub fn check(
     issuer: &Certificate,
     other: &Certificate,
@@ -30,5 +31,9 @@ pub fn check(
             .notes
             .first()
             .map_or("application verification failure", |note| note.1)
-    })
+    })?;
+    match issuer.is_root() {
+        true => Ok(()),
+        false => Err("unable to get issuer certificate"),
+    }
 }

@@ -13,6 +13,7 @@
 
 pub mod certificate;
 pub mod ciphers;
+mod climb;
 pub mod context;
 pub mod fault;
 pub mod groups;

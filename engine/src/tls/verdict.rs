@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -10,8 +10,9 @@ use webpki::{
     CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
     RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
+use super::climb::{Climb, TRIES, in_date, parse};
 use super::trust::Store;
 
 /// What is asked of a peer.
@@ -121,7 +122,7 @@ impl Demand {
     ) -> Result<(), Error> {
         let certificate = match EndEntityCert::try_from(leaf) {
             Ok(certificate) => certificate,
-            Err(Error::UnsupportedCertVersion) => return self.judge_old(leaf, now),
+            Err(Error::UnsupportedCertVersion) => return self.judge_old(leaf, between, now),
             Err(error) => return Err(error),
         };
         let lists: Vec<&CertRevocationList<'_>> =
@@ -148,7 +149,7 @@ impl Demand {
             Ok(_) => Ok(()),
             // `openssl req -x509` makes certificates that are both: an authority, and its own server.
             Err(error @ (Error::CaUsedAsEndEntity | Error::UnknownIssuer)) => {
-                self.judge_own_root(leaf, error, now)
+                self.judge_authority(leaf, between, error, now)
             }
             Err(error) => Err(error),
         }
@@ -172,102 +173,59 @@ impl Demand {
         Ok(Some(options.build()))
     }
 
-    /// What is wrong with `leaf` does not matter if it is self-signed and itself trusted.
-    fn judge_own_root(
+    /// What is wrong with `leaf` does not matter if it is self-signed and itself trusted, or
+    /// the certificate of another authority.
+    fn judge_authority(
         &self,
         leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
         wrong: Error,
         now: UnixTime,
     ) -> Result<(), Error> {
         let parsed = parse(leaf).ok_or(Error::BadDer)?;
-        match parsed.issuer == parsed.subject {
-            true if self.store.certificates.contains(leaf) => in_date(&parsed, now),
-            true => Err(Error::UnknownIssuer),
-            false => Err(wrong),
+        match (parsed.issuer == parsed.subject, &wrong) {
+            (true, _) if self.store.certificates.contains(leaf) => in_date(&parsed, now),
+            (true, _) => Err(Error::UnknownIssuer),
+            (false, Error::CaUsedAsEndEntity) if self.revocation == Revocation::Off => {
+                self.climb(&parsed, between, now)
+            }
+            (false, _) => Err(wrong),
         }
     }
 
-    /// A certificate of version 1, which small authorities at home still make. It must be
-    /// issued by a trusted one; webpki does not read it.
-    fn judge_old(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    /// A certificate of version 1.
+    fn judge_old(
+        &self,
+        leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
         if self.revocation != Revocation::Off {
             return Err(Error::UnsupportedCertVersion);
         }
         let parsed = parse(leaf).ok_or(Error::BadDer)?;
-        if self.store.certificates.iter().any(|has| has == leaf) && parsed.issuer == parsed.subject
-        {
+        if self.store.certificates.contains(leaf) && parsed.issuer == parsed.subject {
             return in_date(&parsed, now);
         }
-        let issued = |issuer: &CertificateDer<'_>| {
-            parse(issuer).is_some_and(|issuer| {
-                issuer.subject == parsed.issuer && is_signed(&parsed, &issuer)
-            })
+        self.climb(&parsed, between, now)
+    }
+
+    fn climb(
+        &self,
+        leaf: &X509Certificate<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let (store, depth, client) = (&self.store, self.depth, self.client);
+        let mut climb = Climb {
+            store,
+            between,
+            depth,
+            client,
+            now,
+            tries: TRIES,
         };
-        match self.store.certificates.iter().any(issued) {
-            true => in_date(&parsed, now),
-            false => Err(Error::UnknownIssuer),
-        }
-    }
-}
-
-/// Whether `issuer` has signed `certificate`.
-fn is_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-    let spki = rustls::pki_types::SubjectPublicKeyInfoDer::from(issuer.public_key().raw);
-    let Ok(key) = webpki::RawPublicKeyEntity::try_from(&spki) else {
-        return false;
-    };
-    let Some(algorithm) = algorithm_value(certificate) else {
-        return false;
-    };
-    let message = certificate.tbs_certificate.as_ref();
-    let signature = &certificate.signature_value.data;
-    super::provider()
-        .signature_verification_algorithms
-        .all
-        .iter()
-        .filter(|known| known.signature_alg_id().as_ref() == algorithm)
-        .any(|known| key.verify_signature(*known, message, signature).is_ok())
-}
-
-/// The content of the signature's `AlgorithmIdentifier`, without its header.
-fn algorithm_value<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
-    use x509_parser::asn1_rs::Any;
-    let raw: &'a [u8] = certificate.tbs_certificate.as_ref();
-    // The sequence holds a version, if it is not 1; a number; and what we look for.
-    let (_, outer) = Any::from_der(raw).ok()?;
-    let mut rest = outer.data;
-    loop {
-        let (behind, item) = Any::from_der(rest).ok()?;
-        if item.tag().0 == 16 {
-            return Some(item.data);
-        }
-        rest = behind;
-    }
-}
-
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-    X509Certificate::from_der(certificate.as_ref())
-        .ok()
-        .map(|(_, parsed)| parsed)
-}
-
-fn in_date(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), Error> {
-    let validity = certificate.validity();
-    let at = |time: i64| UnixTime::since_unix_epoch(Duration::from_secs(time.max(0) as u64));
-    let (before, after) = (
-        at(validity.not_before.timestamp()),
-        at(validity.not_after.timestamp()),
-    );
-    match now {
-        now if now < before => Err(Error::CertNotValidYet {
-            time: now,
-            not_before: before,
-        }),
-        now if now > after => Err(Error::CertExpired {
-            time: now,
-            not_after: after,
-        }),
-        _ => Ok(()),
+        climb.from(leaf)
     }
 }
 
