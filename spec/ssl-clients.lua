@@ -31,7 +31,8 @@ class Handler:
         return "250 taken"
 
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-context.load_cert_chain(sys.argv[2] + "/server.pem", sys.argv[2] + "/server.key")
+name = sys.argv[2] + "/" + sys.argv[4]
+context.load_cert_chain(name + ".pem", name + ".key")
 implicit = sys.argv[3] == "implicit"
 
 class Server(Controller):
@@ -56,9 +57,14 @@ end
 for _, how in ipairs { "starttls", "implicit" } do
   t.fix("aiosmtpd, " .. how, function()
     python "aiosmtpd"
-    local port = string.format("%d", t.unused_port())
-    local output = t.start("python3 " .. t.write(t.fresh_path(), AIOSMTPD) .. " " .. port .. " " .. certificates .. " " .. how)
-    t.equal(output:read "*l", "up")
+    local script = t.write(t.fresh_path(), AIOSMTPD)
+    local function start(name)
+      local port = string.format("%d", t.unused_port())
+      local output = t.start(table.concat({ "python3", script, port, certificates, how, name }, " "))
+      t.equal(output:read "*l", "up")
+      return port, output
+    end
+    local port, output = start "server"
     local function options(more)
       more.implicit = how == "implicit" or nil
       return more
@@ -69,6 +75,13 @@ for _, how in ipairs { "starttls", "implicit" } do
     t.equal(mail(port, options { verify = "none" }), 1)
     t.returns({ n = 2, nil, "certificate verify failed" }, mail(port, options {}))
     t.returns({ n = 2, nil, "certificate verify failed" }, mail(port, options { cafile = certificates .. "/ca2.pem" }))
+    -- The name counts, whatever verify says.
+    port = start "other"
+    local function peer(host)
+      return options { cafile = certificates .. "/ca.pem", verify = "peer", verify_host = host }
+    end
+    t.returns({ n = 2, nil, "certificate verify failed" }, mail(port, peer()))
+    t.equal(mail(port, peer(false)), 1)
   end, 20)
 end
 

@@ -87,13 +87,16 @@ for title, module in pairs { ["socket.http"] = http, ["ssl.https"] = https } do
     t.equal(line, "HTTP/1.1 200 OK")
     t.returns({ n = 2, nil, "certificate verify failed" }, fetch(module, { url = url, cafile = false }))
     t.returns({ n = 2, nil, "certificate verify failed" }, fetch(module, { url = url, cafile = folder .. "/ca2.pem" }))
-    t.equal(select(2, fetch(module, { url = url, cafile = false, verify = "none" })), 200)
+    for _, verify in ipairs { "none", { "none" }, {} } do
+      t.equal(select(2, fetch(module, { url = url, cafile = false, verify = verify })), 200)
+    end
+    t.returns({ n = 2, nil, "invalid verify option (x)" }, fetch(module, { url = url, verify = "x" }))
     t.equal(select(2, fetch(module, { url = "https://127.0.0.1:" .. port .. "/" })), 200)
   end)
 
   t.fix("the name counts, whatever verify says, " .. title, function()
     local url = "https://localhost:" .. serve "other" .. "/"
-    for _, verify in ipairs { "default", "peer", { "peer" } } do
+    for _, verify in ipairs { "default", "peer", { "peer" }, { "none", "peer" }, "fail_if_no_peer_cert" } do
       local given = verify ~= "default" and verify or nil
       t.returns({ n = 2, nil, "certificate verify failed" }, fetch(module, { url = url, verify = given }))
     end

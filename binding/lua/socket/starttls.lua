@@ -22,10 +22,12 @@ local function module()
   return nil, "TLS needs the module 'ssl': " .. string.match(tostring(ssl), "[^\n]*")
 end
 
--- Where nothing is said about `verify`, certificate and name are compared, whatever the program's default.
+-- Where nothing is said about `verify`, the certificate counts, whatever the program's default; and wherever it counts, the
+-- name does.
 local function complete(options)
   local params = parameters(options)
-  if params.verify == nil then params.verify, params.verify_host = "peer", params.verify_host ~= false end
+  if params.verify == nil then params.verify = "peer" end
+  params.verify_host = params.verify_host ~= false
   return params
 end
 

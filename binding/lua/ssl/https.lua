@@ -5,7 +5,7 @@ local socket = require "socket"
 local ssl = require "ssl"
 local url = require "socket.url"
 
-local error, pairs, rawget, rawset, setmetatable = error, pairs, rawget, rawset, setmetatable
+local error, ipairs, pairs, rawget, rawset, setmetatable = error, ipairs, pairs, rawget, rawset, setmetatable
 local tostring, type = tostring, type
 local table = table
 
@@ -23,7 +23,7 @@ local M = {
 local KEPT, SECONDS = 32, 30
 local contexts, count = {}, 0
 
--- `verify` is not here: what it becomes is.
+-- `verify` is not here: what it comes to is.
 local PARAMETERS = {
   "protocol", "options", "cafile", "capath", "key", "certificate", "certificates", "password", "ciphers", "ciphersuites",
   "curve", "curveslist", "alpn", "depth", "verifyext", "keylog",
@@ -44,12 +44,13 @@ local function text(value)
   return "{" .. table.concat(items, ",") .. "}"
 end
 
+-- Beside other flags "none" says nothing.
 local function none(verify)
   if type(verify) ~= "table" then return verify == "none" end
-  for _, flag in pairs(verify) do
-    if flag == "none" then return true end
+  for _, flag in ipairs(verify) do
+    if flag ~= "none" then return false end
   end
-  return #verify == 0
+  return true
 end
 
 -- A certificate that is asked for must bear the host's name, unless the caller says otherwise.
@@ -62,7 +63,7 @@ local function parameters(given)
   if verify == nil and ssl.default_verify == "none" or verify ~= nil and none(verify) then
     params.verify = "none"
   else
-    params.verify = "peer"
+    params.verify = verify == nil and "peer" or verify
     params.verify_host = given.verify_host ~= false
   end
   return params

@@ -183,7 +183,7 @@ impl Certificate {
         let (kind, bits) = match spki.parsed() {
             Ok(PublicKey::RSA(key)) => ("RSA", key.key_size()),
             Ok(PublicKey::EC(point)) => ("EC", curve_bits(spki).unwrap_or(point.key_size())),
-            Ok(PublicKey::DSA(_)) => ("DSA", spki.subject_public_key.data.len() * 8),
+            Ok(PublicKey::DSA(_)) => ("DSA", prime_bits(spki).unwrap_or_default()),
             _ => ("Unknown", spki.subject_public_key.data.len() * 8),
         };
         Some(Key {
@@ -333,6 +333,13 @@ fn curve_bits(spki: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> Option<usiz
         "1.3.132.0.35" => Some(521),
         _ => None,
     }
+}
+
+/// The size of the first of the numbers in its parameters.
+fn prime_bits(spki: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> Option<usize> {
+    let (_, prime) = Any::from_der(spki.algorithm.parameters.as_ref()?.data).ok()?;
+    let digits = &prime.data[prime.data.iter().position(|&byte| byte != 0)?..];
+    Some(digits.len() * 8 - digits[0].leading_zeros() as usize)
 }
 
 /// `timestamp` as OpenSSL prints it: `Nov 22 05:38:39 2026 GMT`.
