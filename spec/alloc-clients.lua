@@ -20,7 +20,7 @@ t.test("heads and digests", function()
   t.same({ code, line, persistent }, { 200, "HTTP/1.1 200 OK", true })
   t.same(fields, { a = "b c, d", [("n"):rep(5000)] = "v" })
   t.same(exhaust(function() return core.headers("A: b\n") end), { a = "b" })
-  t.equal(exhaust(function() return core.place("http://h.test:81/x") end), "http")
+  t.equal(exhaust(function() return core.place { url = "http://h.test:81/x" } end), "http")
   for _, name in ipairs { "md5", "sha256", "hmac_md5" } do
     t.match(exhaust(function() return digest[name]("a", "b") end), "^%x+$")
   end

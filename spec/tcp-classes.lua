@@ -10,7 +10,7 @@ local METHODS = {
 }
 
 -- What we have besides.
-local EXTRA = t.reference and {} or { "receiveany", "skipany" }
+local EXTRA = t.reference and {} or { "isquiet", "receiveany", "skipany" }
 
 -- One object of each class, by name.
 local function objects()

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 
 use luasocket_codec::head::{self, Field};
-use luasocket_codec::http::{Fields, Flaw, Place, Status, first_line};
+use luasocket_codec::http::{Fields, Flaw, Length, Place, Status, first_line};
 use mlua_sys as lua;
 use mlua_sys::{lua_CFunction, lua_State};
 
@@ -35,8 +35,8 @@ pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
 // Every function below is an entry or called by one (see `boundary.rs`).
 
 /// `response(head)`: the code, the status line, whether the connection stays open
-/// unless the fields say otherwise, and a table of the fields (name in lower case →
-/// value, repeats joined); or `nil` and a message.
+/// unless the fields say otherwise, a table of the fields (as of `headers`), and the length
+/// of the body, where that is certain; or `nil` and a message.
 unsafe extern "C-unwind" fn response(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the head stays argument 1.
     unsafe {
@@ -55,50 +55,67 @@ unsafe extern "C-unwind" fn response(l: *mut lua_State) -> c_int {
         stack::push_bytes(l, line);
         lua::lua_pushboolean(l, c_int::from(status.persistent));
         match push_fields(l, head, at) {
-            Ok(()) => 4,
-            Err(flaw) => fail(l, flaw),
+            Ok(length) => push_length(l, length),
+            Err(flaw) => return fail(l, flaw),
+        }
+    }
+    5
+}
+
+unsafe fn push_length(l: *mut lua_State, length: Length) {
+    // SAFETY: as the caller's.
+    unsafe {
+        match length.certain() {
+            Some(length) => lua::lua_pushinteger(l, length as _),
+            None => lua::lua_pushnil(l),
         }
     }
 }
 
-/// `headers(head)`: the table of the fields alone; or `nil` and a message.
+/// `headers(head)`: the table of the fields alone, name in lower case → value, repeats
+/// joined; or `nil` and a message. What came as a head hangs at its metatable, in `head`.
 unsafe extern "C-unwind" fn headers(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; the head stays argument 1.
     unsafe {
         let head = stack::check_bytes(l, 1);
         match push_fields(l, head, 0) {
-            Ok(()) => 1,
+            Ok(_) => 1,
             Err(flaw) => fail(l, flaw),
         }
     }
 }
 
-/// `request(method, target, fields, canonic [, spelled [, body]])`: the text of a request:
-/// its head and a body. `fields` maps names in lower case to texts and whole numbers (false
-/// stands for nothing); the other tables map them to what is written. nil if anything is not
-/// as it usually is, or does not belong into a head.
+/// `request(method, target, canonic, host, useragent, connection [, fields [, spelled [, body]]])`:
+/// the text of a request: its head and a body. The fields that every request has come first,
+/// unless they are among `fields`, which maps names in lower case to texts and whole numbers
+/// (false stands for nothing); `canonic` and `spelled` map them to what is written. nil if
+/// anything is not as it usually is, or does not belong into a head.
 unsafe extern "C-unwind" fn request(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua. What the fields point at lies in the arguments, and nothing
     // collects garbage until it is written.
     unsafe {
         let (method, target) = (stack::check_bytes(l, 1), stack::check_bytes(l, 2));
-        lua::luaL_checktype(l, 3, lua::LUA_TTABLE);
-        lua::luaL_checktype(l, 4, lua::LUA_TTABLE);
-        lua::lua_settop(l, 6);
-        if lua::lua_getmetatable(l, 4) != 0 {
+        lua::luaL_checktype(l, CANONIC, lua::LUA_TTABLE);
+        lua::lua_settop(l, BODY);
+        if lua::lua_getmetatable(l, CANONIC) != 0 {
             return 0;
         }
-        let body = stack::opt_bytes(l, 6);
+        let body = stack::opt_bytes(l, BODY);
         let scratch = scratch::open(l);
-        let mut fields = [Field::default(); MOST_FIELDS];
-        let clean = match collect(l, &mut fields) {
-            Some(count) => guard(l, || {
+        let write = |fields: &mut [Field<'_>]| {
+            let Some(count) = collect(l, fields) else {
+                return false;
+            };
+            guard(l, || {
                 let out = &mut (*scratch).out;
                 let clean = head::write(method.get(), target.get(), &mut fields[..count], out);
                 out.extend(body.get());
                 clean
-            }),
-            None => false,
+            })
+        };
+        let clean = match lua::lua_istable(l, FIELDS) {
+            0 => write(&mut [Field::default(); USUAL]),
+            _ => write(&mut [Field::default(); MOST_FIELDS]),
         };
         if clean {
             scratch::push_out(l, scratch);
@@ -109,19 +126,56 @@ unsafe extern "C-unwind" fn request(l: *mut lua_State) -> c_int {
     1
 }
 
-/// Reads the table of fields at 3. `None` if there is anything unusual.
+/// Reads the fields that were given, and adds those that every request has. `None` if there
+/// is anything unusual.
 unsafe fn collect(l: *mut lua_State, fields: &mut [Field<'_>]) -> Option<usize> {
+    // SAFETY: as in `request`.
+    unsafe {
+        let (mut count, mut given) = (0, [false; USUAL]);
+        if lua::lua_istable(l, FIELDS) != 0 {
+            count = collect_given(l, fields, &mut given)?;
+        }
+        for (rank, _) in given.iter().enumerate().filter(|(_, given)| !**given) {
+            let value = match rank {
+                TE => &b"trailers"[..],
+                _ => match lua::lua_type(l, HOST + rank as c_int) {
+                    lua::LUA_TSTRING => stack::check_bytes(l, HOST + rank as c_int).get(),
+                    lua::LUA_TNIL => continue,
+                    _ => return None,
+                },
+            };
+            let name = head::ORDER[rank];
+            stack::push_bytes(l, name);
+            let spelled = spelled(l, CANONIC).unwrap_or(name);
+            lua::lua_pop(l, 1);
+            *fields.get_mut(count)? = Field::known(rank, spelled, value);
+            count += 1;
+        }
+        Some(count)
+    }
+}
+
+/// Reads the table of fields. Which of the usual ones are in it, or are not wanted, is left
+/// in `given`.
+unsafe fn collect_given(
+    l: *mut lua_State,
+    fields: &mut [Field<'_>],
+    given: &mut [bool; USUAL],
+) -> Option<usize> {
     // SAFETY: as in `request`.
     unsafe {
         let mut count = 0;
         lua::lua_pushnil(l);
-        while lua::lua_next(l, 3) != 0 {
+        while lua::lua_next(l, FIELDS) != 0 {
             let kind = lua::lua_type(l, -1);
             if lua::lua_type(l, -2) != lua::LUA_TSTRING || count == fields.len() {
                 return None;
             }
             let name = stack::check_bytes(l, -2).get();
-            let mut field = Field::new(name, spelled(l).unwrap_or(name), b"");
+            let mut field = Field::new(name, b"", b"");
+            if let Some(given) = field.rank().and_then(|rank| given.get_mut(rank)) {
+                *given = true;
+            }
             match kind {
                 lua::LUA_TSTRING => field.value = stack::check_bytes(l, -1).get(),
                 lua::LUA_TNUMBER => field.number = Some(whole(l)?),
@@ -131,32 +185,29 @@ unsafe fn collect(l: *mut lua_State, fields: &mut [Field<'_>]) -> Option<usize> 
                 }
                 _ => return None,
             }
+            lua::lua_pop(l, 1);
+            let spelled = spelled(l, CANONIC).or_else(|| spelled(l, SPELLED));
+            field.spelled = spelled.unwrap_or(name);
             fields[count] = field;
             count += 1;
-            lua::lua_pop(l, 1);
         }
         Some(count)
     }
 }
 
-/// How the name below the top is written, if a table tells.
-unsafe fn spelled<'a>(l: *mut lua_State) -> Option<&'a [u8]> {
+/// How the name on top is written, if the table tells, which may be missing.
+unsafe fn spelled<'a>(l: *mut lua_State, table: c_int) -> Option<&'a [u8]> {
     // SAFETY: as in `request`; the text stays in the table.
     unsafe {
-        for table in [4, 5] {
-            if lua::lua_istable(l, table) == 0 {
-                continue;
-            }
-            lua::lua_pushvalue(l, -2);
-            lua::lua_rawget(l, table);
-            let found = lua::lua_type(l, -1) == lua::LUA_TSTRING;
-            let text = found.then(|| stack::check_bytes(l, -1).get());
-            lua::lua_pop(l, 1);
-            if text.is_some() {
-                return text;
-            }
+        if lua::lua_istable(l, table) == 0 {
+            return None;
         }
-        None
+        lua::lua_pushvalue(l, -1);
+        lua::lua_rawget(l, table);
+        let found = lua::lua_type(l, -1) == lua::LUA_TSTRING;
+        let text = found.then(|| stack::check_bytes(l, -1).get());
+        lua::lua_pop(l, 1);
+        text
     }
 }
 
@@ -174,40 +225,85 @@ unsafe fn whole(l: *mut lua_State) -> Option<u64> {
     }
 }
 
-/// `place(url)`: scheme, host, port (or nil) and target of a plain URL; nothing for
-/// others.
+/// `place(request)`: scheme, host, target, authority, and the port as a text and as a number
+/// (or nil), if the table says no more of them than a plain URL; nothing for others.
 unsafe extern "C-unwind" fn place(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; the URL stays argument 1.
+    // SAFETY: called by Lua; the URL stays in the table, which is argument 1.
     unsafe {
-        let url = stack::check_bytes(l, 1);
+        let Some(url) = only_url(l) else {
+            return 0;
+        };
         let Some(place) = guard(l, || Place::parse(url.get())) else {
             return 0;
         };
         stack::push_bytes(l, place.scheme);
         stack::push_bytes(l, place.host);
-        match place.port {
-            Some(port) => stack::push_bytes(l, port),
-            None => lua::lua_pushnil(l),
-        }
         stack::push_bytes(l, place.target);
+        match place.port {
+            Some((port, number)) => {
+                stack::push_bytes(l, place.authority);
+                stack::push_bytes(l, port);
+                lua::lua_pushinteger(l, number as _);
+                6
+            }
+            None => {
+                lua::lua_pushvalue(l, -2);
+                4
+            }
+        }
     }
-    4
 }
 
-unsafe fn push_fields(l: *mut lua_State, head: stack::Bytes, at: usize) -> Result<(), Flaw> {
-    // SAFETY: the head is an argument; the scratch is ours until it is let go.
+/// The field `url` of the table at 1, unless there are other fields that name the place, or
+/// may be some that are not seen.
+unsafe fn only_url(l: *mut lua_State) -> Option<stack::Bytes> {
+    // SAFETY: as in `place`.
+    unsafe {
+        if lua::lua_type(l, 1) != lua::LUA_TTABLE || lua::lua_getmetatable(l, 1) != 0 {
+            return None;
+        }
+        let mut url = None;
+        lua::lua_pushnil(l);
+        while lua::lua_next(l, 1) != 0 {
+            if lua::lua_type(l, -2) == lua::LUA_TSTRING {
+                match stack::check_bytes(l, -2).get() {
+                    b"url" if lua::lua_type(l, -1) == lua::LUA_TSTRING => {
+                        url = Some(stack::check_bytes(l, -1));
+                    }
+                    b"scheme" | b"authority" | b"userinfo" | b"user" | b"password" | b"host"
+                    | b"port" | b"path" | b"params" | b"query" | b"fragment" | b"uri" => {
+                        return None;
+                    }
+                    _ => {}
+                }
+            }
+            lua::lua_pop(l, 1);
+        }
+        url
+    }
+}
+
+/// Pushes the table of the fields that begin at `at`.
+unsafe fn push_fields(l: *mut lua_State, head: stack::Bytes, at: usize) -> Result<Length, Flaw> {
+    // SAFETY: the head is argument 1; the scratch is ours until it is let go.
     unsafe {
         lua::lua_createtable(l, 0, USUAL_FIELDS);
         let scratch = scratch::take(l);
         let mut fields = Fields::from(at);
+        let (mut length, mut seen) = (Length::default(), Seen::default());
         loop {
             let next = guard(l, || {
                 let Scratch { out, spare, .. } = &mut *scratch;
-                fields.next(head.get(), out, spare)
+                let value = fields.next(head.get(), out, spare)?;
+                let Some(value) = value else {
+                    return Ok(None);
+                };
+                length.note(out.as_slice(), value);
+                Ok(Some((value, seen.add(out.as_slice()))))
             });
             match next {
-                Ok(true) => set_field(l, scratch),
-                Ok(false) => break,
+                Ok(Some((value, maybe))) => set_field(l, (*scratch).out.as_slice(), value, maybe),
+                Ok(None) => break,
                 Err(flaw) => {
                     scratch::release(scratch);
                     return Err(flaw);
@@ -216,27 +312,55 @@ unsafe fn push_fields(l: *mut lua_State, head: stack::Bytes, at: usize) -> Resul
         }
         scratch::release(scratch);
         lua::lua_pop(l, 1);
+        lua::lua_createtable(l, 0, 4);
+        lua::lua_pushvalue(l, 1);
+        lua::lua_setfield(l, -2, c"head".as_ptr());
+        lua::lua_setmetatable(l, -2);
+        Ok(length)
     }
-    Ok(())
 }
 
-/// Adds the field in the scratch, which is on top, to the table below.
-unsafe fn set_field(l: *mut lua_State, scratch: *mut Scratch) {
+/// Which names may have been there before: one bit for many.
+#[derive(Default)]
+struct Seen(u64);
+
+impl Seen {
+    /// Adds a name; whether it may have been there already.
+    fn add(&mut self, name: &[u8]) -> bool {
+        let middle = name.get(name.len() / 2).copied().unwrap_or(0);
+        let bit = 1 << ((usize::from(middle) + name.len()) % 64);
+        let maybe = self.0 & bit != 0;
+        self.0 |= bit;
+        maybe
+    }
+}
+
+/// Adds a field to the table below the scratch, which is on top.
+unsafe fn set_field(l: *mut lua_State, name: &[u8], value: &[u8], maybe_there: bool) {
     // SAFETY: as in `push_fields`.
     unsafe {
-        stack::push_bytes(l, (*scratch).out.as_slice());
-        lua::lua_pushvalue(l, -1);
-        lua::lua_rawget(l, -4);
-        if lua::lua_isnil(l, -1) != 0 {
+        stack::push_bytes(l, name);
+        if maybe_there {
+            lua::lua_pushvalue(l, -1);
+            lua::lua_rawget(l, -4);
+            if lua::lua_isnil(l, -1) == 0 {
+                stack::push_bytes(l, b", ");
+                stack::push_bytes(l, value);
+                lua::lua_concat(l, 3);
+                return lua::lua_rawset(l, -4);
+            }
             lua::lua_pop(l, 1);
-            stack::push_bytes(l, (*scratch).spare.as_slice());
-        } else {
-            stack::push_bytes(l, b", ");
-            stack::push_bytes(l, (*scratch).spare.as_slice());
-            lua::lua_concat(l, 3);
         }
+        stack::push_bytes(l, value);
         lua::lua_rawset(l, -4);
     }
+}
+
+/// `process()`: the number of this process, which a forked child has another one of.
+unsafe extern "C-unwind" fn process(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { lua::lua_pushinteger(l, luasocket_engine::sys::pid().into()) };
+    1
 }
 
 unsafe fn fail(l: *mut lua_State, flaw: Flaw) -> c_int {
@@ -257,12 +381,18 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"response", response),
 ];
 
-/// `process()`: the number of this process, which a forked child has another one of.
-unsafe extern "C-unwind" fn process(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua.
-    unsafe { lua::lua_pushinteger(l, luasocket_engine::sys::pid().into()) };
-    1
-}
+/// The arguments of `request`, from the third on; a user agent and how long the connection
+/// stays follow upon the host.
+const CANONIC: c_int = 3;
+const HOST: c_int = 4;
+const FIELDS: c_int = 7;
+const SPELLED: c_int = 8;
+const BODY: c_int = 9;
+
+/// How many fields every request has: the first of [`head::ORDER`].
+const USUAL: usize = 4;
+/// The last of them, which always says the same.
+const TE: usize = USUAL - 1;
 
 /// A table of this size is made at once.
 const USUAL_FIELDS: c_int = 8;

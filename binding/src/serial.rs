@@ -81,6 +81,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getfd", socket::getfd::<Serial>),
     (c"getstats", stream::getstats::<Serial>),
     (c"gettimeout", socket::gettimeout::<Serial>),
+    (c"isquiet", stream::isquiet::<Serial>),
     (c"receive", stream::receive::<Serial>),
     (c"receiveany", stream::receiveany::<Serial>),
     (c"send", stream::send::<Serial>),

@@ -125,6 +125,17 @@ pub unsafe extern "C-unwind" fn skipany<K: StreamKind>(l: *mut lua_State) -> c_i
     }
 }
 
+/// `isquiet()`: whether it is open, and nothing has come: neither bytes nor an end.
+pub unsafe extern "C-unwind" fn isquiet<K: StreamKind>(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; `check` proved the kind.
+    unsafe {
+        let stream = &raw mut (*check::<K>(l, 1, K::CLIENT)).body;
+        let quiet = guard(l, || (*stream).is_quiet());
+        lua::lua_pushboolean(l, quiet.into());
+    }
+    1
+}
+
 /// As much as is passed over by one call, which others may have to wait for.
 const MOST_SKIPPED: usize = 16 * 1024 * 1024;
 

@@ -346,6 +346,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getsockname", socket::getsockname::<Tcp>),
     (c"getstats", stream::getstats::<Tcp>),
     (c"gettimeout", socket::gettimeout::<Tcp>),
+    (c"isquiet", stream::isquiet::<Tcp>),
     (c"listen", stream::listen::<Tcp>),
     (c"receive", stream::receive::<Tcp>),
     (c"receiveany", stream::receiveany::<Tcp>),

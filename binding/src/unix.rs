@@ -317,6 +317,7 @@ const STREAM_METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getsockname", getsockname::<UnixStream>),
     (c"getstats", stream::getstats::<UnixStream>),
     (c"gettimeout", socket::gettimeout::<UnixStream>),
+    (c"isquiet", stream::isquiet::<UnixStream>),
     (c"listen", stream::listen::<UnixStream>),
     (c"receive", stream::receive::<UnixStream>),
     (c"receiveany", stream::receiveany::<UnixStream>),

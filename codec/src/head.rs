@@ -32,6 +32,22 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The field whose name is `ORDER[rank]`.
+    pub fn known(rank: usize, spelled: &'a [u8], value: &'a [u8]) -> Field<'a> {
+        Field {
+            name: ORDER[rank],
+            spelled,
+            value,
+            number: None,
+            rank: rank as u8,
+        }
+    }
+
+    /// Where its name stands in `ORDER`, if it does.
+    pub fn rank(&self) -> Option<usize> {
+        (self.rank < UNKNOWN).then_some(self.rank.into())
+    }
+
     fn is_clean(&self) -> bool {
         let named = self.rank < UNKNOWN
             || !self.name.is_empty() && self.name.iter().all(|&c| is_visible(c) && c != b':');

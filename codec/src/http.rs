@@ -82,18 +82,19 @@ impl Fields {
         Fields { at, count: 0 }
     }
 
-    /// Writes the next field's name in lower case, and its value without blanks around
-    /// it and without CR. Lines that begin with a blank continue a value, blank
-    /// included. False at the empty line and at the end.
-    pub fn next(
+    /// Writes the next field's name in lower case, and returns its value without blanks around
+    /// it and without CR: as it lies in the head, or put together in `whole`. Lines that begin
+    /// with a blank continue a value, blank included. `None` at the empty line and at the end.
+    #[inline]
+    pub fn next<'a>(
         &mut self,
-        head: &[u8],
+        head: &'a [u8],
         name: &mut Output,
-        value: &mut Output,
-    ) -> Result<bool, Flaw> {
+        whole: &'a mut Output,
+    ) -> Result<Option<&'a [u8]>, Flaw> {
         let line = line(head, &mut self.at)?;
         if line.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         self.count += 1;
         if self.count > MAX_FIELDS {
@@ -104,17 +105,63 @@ impl Fields {
             return Err(Flaw::Malformed);
         }
         name.clear();
-        value.clear();
         add(&line[..colon], name);
         name.make_lowercase();
-        let start = line[colon + 1..].iter().take_while(|&&c| is_blank(c));
-        add(&line[colon + 1 + start.count()..], value);
-        while head.get(self.at).copied().is_some_and(is_blank) {
-            add(self::line(head, &mut self.at)?, value);
+        let value = &line[colon + 1..];
+        let value = &value[value.iter().take_while(|&&c| is_blank(c)).count()..];
+        let continues = head.get(self.at).copied().is_some_and(is_blank);
+        if continues || memchr(b'\r', value).is_some() {
+            self.put_together(head, value, whole)?;
+            return Ok(Some(trimmed(whole.as_slice())));
         }
-        value.truncate(trimmed(value.as_slice()));
-        Ok(true)
+        Ok(Some(trimmed(value)))
     }
+
+    /// Writes a value that begins with `first`.
+    #[cold]
+    fn put_together(&mut self, head: &[u8], first: &[u8], whole: &mut Output) -> Result<(), Flaw> {
+        whole.clear();
+        add(first, whole);
+        while head.get(self.at).copied().is_some_and(is_blank) {
+            add(line(head, &mut self.at)?, whole);
+        }
+        Ok(())
+    }
+}
+
+/// What a head says of the length of the body.
+#[derive(Clone, Copy, Default)]
+pub struct Length {
+    digits: Option<u64>,
+    doubtful: bool,
+}
+
+impl Length {
+    /// Takes notice of a field, whose name is in lower case.
+    #[inline]
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"content-length" => {
+                self.doubtful |= self.digits.is_some() || value.len() > 15;
+                self.digits = decimal(value);
+                self.doubtful |= self.digits.is_none();
+            }
+            b"transfer-encoding" => self.doubtful = true,
+            _ => {}
+        }
+    }
+
+    /// The length, if it is said once, in digits, and nothing is said against it.
+    pub fn certain(self) -> Option<u64> {
+        self.digits.filter(|_| !self.doubtful)
+    }
+}
+
+/// The number that a text of nothing but digits stands for.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let add = |n: u64, d: &u8| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0'));
+    all.then(|| text.iter().fold(0, add))
 }
 
 /// The line at `at`, without its end, which is passed over.
@@ -136,13 +183,16 @@ pub fn first_line(head: &[u8]) -> Result<(&[u8], usize), Flaw> {
 }
 
 /// The parts of a URL as plain as most are, for a request: no credentials, no brackets,
-/// no fragment, a scheme in lower case.
+/// no fragment, a scheme in lower case, and no port where it is the usual one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Place<'a> {
     pub scheme: &'a [u8],
     pub host: &'a [u8],
-    pub port: Option<&'a [u8]>,
+    /// In digits, and as a number.
+    pub port: Option<(&'a [u8], u64)>,
+    /// Host and port.
+    pub authority: &'a [u8],
     /// Path, params and query.
     pub target: &'a [u8],
 }
@@ -150,26 +200,30 @@ pub struct Place<'a> {
 impl<'a> Place<'a> {
     /// The parts, if the URL is so plain.
     pub fn parse(url: &'a [u8]) -> Option<Place<'a>> {
-        let (scheme, rest) = match url {
-            [b'h', b't', b't', b'p', b':', b'/', b'/', rest @ ..] => (&url[..4], rest),
-            [b'h', b't', b't', b'p', b's', b':', b'/', b'/', rest @ ..] => (&url[..5], rest),
+        let (scheme, usual, rest) = match url {
+            [b'h', b't', b't', b'p', b':', b'/', b'/', rest @ ..] => (&url[..4], 80, rest),
+            [b'h', b't', b't', b'p', b's', b':', b'/', b'/', rest @ ..] => (&url[..5], 443, rest),
             _ => return None,
         };
         let slash = memchr(b'/', rest)?;
         let (authority, target) = rest.split_at(slash);
         let (host, port) = match memchr(b':', authority) {
-            Some(colon) => (&authority[..colon], Some(&authority[colon + 1..])),
+            Some(colon) => {
+                let digits = &authority[colon + 1..];
+                let number = decimal(digits).filter(|&port| port != usual)?;
+                (&authority[..colon], Some((digits, number)))
+            }
             None => (authority, None),
         };
         let is_name = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
         let plain = !host.is_empty()
             && host.iter().all(is_name)
-            && port.is_none_or(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
             && target.iter().all(|&c| c > b' ' && c != b'#' && c != 127);
         plain.then_some(Place {
             scheme,
             host,
             port,
+            authority,
             target,
         })
     }
@@ -179,11 +233,10 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// The length without blanks at the end.
-fn trimmed(text: &[u8]) -> usize {
-    text.iter()
-        .rposition(|&c| !is_blank(c))
-        .map_or(0, |at| at + 1)
+/// Without blanks at the end.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&c| !is_blank(c));
+    &text[..end.map_or(0, |at| at + 1)]
 }
 
 /// Adds what is no CR.
@@ -208,7 +261,7 @@ fn naive(head: &[u8]) -> Listed {
             continue;
         }
         if let Some(last) = list.last_mut() {
-            last.1.truncate(trimmed(&last.1));
+            last.1.truncate(trimmed(&last.1).len());
         }
         if line.is_empty() {
             return (list, None);
@@ -230,7 +283,7 @@ fn naive(head: &[u8]) -> Listed {
         list.push((name, without_returns(&line[colon + 1 + start..])));
     }
     if let Some(last) = list.last_mut() {
-        last.1.truncate(trimmed(&last.1));
+        last.1.truncate(trimmed(&last.1).len());
     }
     (list, None)
 }
@@ -250,8 +303,8 @@ pub fn fuzz(data: &[u8]) {
     let (mut list, mut fields) = (Vec::new(), Fields::from(0));
     let flaw = loop {
         match fields.next(data, &mut name, &mut value) {
-            Ok(true) => list.push((name.as_slice().to_vec(), value.as_slice().to_vec())),
-            Ok(false) => break None,
+            Ok(Some(value)) => list.push((name.as_slice().to_vec(), value.to_vec())),
+            Ok(None) => break None,
             Err(flaw) => break Some(flaw),
         }
     };
@@ -280,15 +333,15 @@ mod tests {
         let mut fields = Fields::from(0);
         loop {
             match fields.next(head.as_bytes(), &mut name, &mut value) {
-                Ok(true) => list.push(format!("{}={}", text(&name), text(&value))),
-                Ok(false) => return (list, None),
+                Ok(Some(value)) => list.push(format!("{}={}", text(name.as_slice()), text(value))),
+                Ok(None) => return (list, None),
                 Err(flaw) => return (list, Some(flaw)),
             }
         }
     }
 
-    fn text(out: &Output) -> &str {
-        std::str::from_utf8(out.as_slice()).expect("text")
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).expect("text")
     }
 
     #[test]
@@ -322,7 +375,7 @@ mod tests {
                 (
                     text(place.scheme),
                     text(place.host),
-                    place.port.map(text),
+                    place.port.map(|(port, _)| text(port)),
                     text(place.target),
                 )
             })
@@ -340,6 +393,9 @@ mod tests {
             "http://u@h/",
             "http://[::1]/",
             "http://h:/",
+            "http://h:80/",
+            "http://h:080/",
+            "https://h:443/",
             "http://h:x/",
             "http://h:1:2/",
             "http://h/#",
@@ -350,6 +406,29 @@ mod tests {
         ] {
             assert_eq!(parse(url), None, "{url}");
         }
+    }
+
+    #[test]
+    fn is_certain_of_lengths() {
+        let certain = |fields: &[(&str, &str)]| {
+            let mut length = Length::default();
+            for (name, value) in fields {
+                length.note(name.as_bytes(), value.as_bytes());
+            }
+            length.certain()
+        };
+        assert_eq!(certain(&[]), None);
+        assert_eq!(certain(&[("content-length", "120")]), Some(120));
+        assert_eq!(certain(&[("a", "b"), ("content-length", "0")]), Some(0));
+        for value in ["", "1 ", "-1", "1, 1", "0x1", "1234567890123456"] {
+            assert_eq!(certain(&[("content-length", value)]), None, "{value}");
+            let good = ("content-length", "5");
+            assert_eq!(certain(&[("content-length", value), good]), None, "{value}");
+        }
+        let (once, coded) = (("content-length", "5"), ("transfer-encoding", "identity"));
+        assert_eq!(certain(&[once, once]), None);
+        assert_eq!(certain(&[once, coded]), None);
+        assert_eq!(certain(&[coded, once]), None);
     }
 
     #[test]

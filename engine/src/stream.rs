@@ -297,6 +297,22 @@ impl Stream {
         !self.buffer.is_empty() || self.transport.is_dirty()
     }
 
+    /// Whether the stream is open, and nothing has come that was not asked for: neither bytes
+    /// nor an end. Does not wait, and takes nothing but what a session keeps to itself.
+    pub fn is_quiet(&mut self) -> bool {
+        let fd = self.socket.fd();
+        if fd == sys::INVALID || !self.buffer.is_empty() || self.socket.is_parked(Direction::Read) {
+            return false;
+        }
+        if self.connect.is_none() && matches!(self.transport, Transport::Socket) {
+            // Asked beside `fill`, so that what is known of the descriptor stays known.
+            return matches!(sys::peek(fd), Err(sys::EAGAIN));
+        }
+        let found = drive(&mut Receive::new(Pattern::Available), self, Limit::Now);
+        let wants = self.transport.wants(Direction::Read);
+        found.error == Some(Error::Timeout) && wants == Direction::Read
+    }
+
     /// What must come before bytes can flow: a connect under way. `Done` with the reason
     /// if they never will: closed here, or the connect failed.
     #[inline]

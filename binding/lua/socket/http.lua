@@ -76,21 +76,19 @@ end
 
 -- `on_headers` may name another sink, or refuse.
 local function chooses(r, h, code, headers, line)
-  local sink = r.reqt.sink
-  if not r.reqt.on_headers then return sink end
   local answer, err = r.reqt.on_headers(code, headers, line, prepare.url(r))
   if answer == false then
     h:close()
     socket.try(nil, err or "refused")
   end
-  if answer == nil or answer == true then return sink end
+  if answer == nil or answer == true then return r.reqt.sink end
   return answer
 end
 
 -- Hop by hop to the response that is returned.
 local function perform(reqt, state)
-  local instant = deadline.instant(reqt.timeout, reqt.deadline)
-  local location
+  local instant, location
+  if reqt.timeout or reqt.deadline then instant = deadline.instant(reqt.timeout, reqt.deadline) end
   while true do
     local r = prepare.request(M, reqt, instant)
     local h, code, line, headers = exchange.begin(M, r, state)
@@ -100,10 +98,11 @@ local function perform(reqt, state)
       return 1, 200, location and { location = location }
     end
     if reqt.cookies then reqt.cookies:receive(r, headers) end
-    local following = redirect.follow(M, r, code, headers)
+    local following = code >= 300 and redirect.follow(M, r, code, headers)
     if not following then
       describe(headers, r, location)
-      local sink = chooses(r, h, code, headers, line)
+      local sink = reqt.sink
+      if reqt.on_headers then sink = chooses(r, h, code, headers, line) end
       exchange.finish(r, h, code, headers, sink)
       return 1, code, headers, line
     end

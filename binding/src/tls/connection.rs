@@ -298,6 +298,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getstats", stream::getstats::<Connection>),
     (c"gettimeout", socket::gettimeout::<Connection>),
     (c"info", info),
+    (c"isquiet", stream::isquiet::<Connection>),
     (c"receive", stream::receive::<Connection>),
     (c"receiveany", stream::receiveany::<Connection>),
     (c"send", stream::send::<Connection>),

@@ -20,20 +20,13 @@ function M.open(host, port, create, timeout)
   local c, err = create()
   if not c then socket.try(nil, err) end
   local h = setmetatable({
-    c = c, try = nil, pending = nil, whole = nil, headers = nil, persistent = nil, complete = nil, closed = nil,
+    c = c, try = nil, whole = nil, headers = nil, persistent = nil, length = nil, complete = nil, closed = nil,
   }, Connection)
   local try = socket.newtry(function() h:close() end)
   h.try = try
   try(c:settimeout(timeout))
   try(c:connect(host, port))
   return h
-end
-
--- Sends the text in `pending`: a head, and a small body behind it.
-function methods:flush()
-  local text = self.pending
-  self.pending = nil
-  return self.try(self.c:send(text))
 end
 
 function methods:sendrequestline(method, uri)
@@ -76,7 +69,7 @@ function methods:receivestatusline()
   self.first, self.untried = nil, nil
   if first ~= "HTTP/" then return nil, first end
   if self.whole then
-    code, line, self.headers, self.persistent = message.receivehead(self.c, first)
+    code, line, self.persistent, self.headers, self.length = message.receivehead(self.c, first)
     if not code then self.try(nil, line) end
     return code, line
   end

@@ -40,6 +40,8 @@ local function open(http, r)
   local create = prepare.constructor(r, http)
   local host, port = proxyplace(r)
   local h = http.open(host, port, create)
+  -- A program may have put something else in the place of `http.open`.
+  r.own = getmetatable(h) == Connection
   if r.keep then r.pool.counts.opened = r.pool.counts.opened + 1 end
   return h
 end
@@ -47,11 +49,12 @@ end
 local function reuse(http, r)
   local h = r.pool:take(r.key)
   if not h then return nil end
-  h.complete, h.untried = nil, true
+  r.own, h.complete = true, nil
   if r.instant then
     h.c = deadline.timed(h.c, r.instant)
   else
-    h.try(h.c:settimeout(http.TIMEOUT))
+    local ok, err = h.c:settimeout(http.TIMEOUT)
+    if not ok then h.try(nil, err) end
   end
   return h
 end
@@ -118,30 +121,31 @@ local function await(r, h)
   return code, line
 end
 
--- Puts the request together in `pending`, as far as it goes out in one piece. Returns whether that is all of it.
+-- The request, as far as it goes out in one piece, and whether that is all of it.
 local function compose(r, h)
-  local text, err = r.body, nil
-  if text then
-    local inone = #text <= SMALL and tonumber(r.headers["content-length"]) == #text and not r.expect and not r.reqt.step
-    if not inone then text = nil end
+  local body = r.body
+  if body then
+    local inone = #body <= SMALL and tonumber(r.headers["content-length"]) == #body and not r.expect and not r.reqt.step
+    if not inone then body = nil end
   end
-  h.whole = h.c.receiveany ~= nil
-  h.pending, err = message.request(r.method, r.target, r.headers, r.spelled, text)
-  if err then h.try(nil, err) end
-  return text ~= nil or not r.hasbody
+  if h.whole == nil then h.whole = h.c.receiveany ~= nil end
+  local text, err = message.request(r, body)
+  if not text then h.try(nil, err) end
+  return text, body ~= nil or not r.hasbody
 end
 
--- For what a program has put in the place of `http.open`: only the public methods.
+-- With what a program has put in the place of `http.open`: only the public methods.
 local function sendforeign(r, h)
+  local headers = message.headers(r)
   h:sendrequestline(r.method, r.target)
-  h:sendheaders(r.headers, r.spelled)
-  if r.hasbody then h:sendbody(r.headers, source(r), r.reqt.step) end
+  h:sendheaders(headers, r.spelled)
+  if r.hasbody then h:sendbody(headers, source(r), r.reqt.step) end
 end
 
 local function send(r, h)
-  if getmetatable(h) ~= Connection then return sendforeign(r, h) end
-  local all = compose(r, h)
-  h:flush()
+  if not r.own then return sendforeign(r, h) end
+  local text, all = compose(r, h)
+  h.try(h.c:send(text))
   if all then return end
   if r.expect then
     local code, line = await(r, h)
@@ -165,40 +169,36 @@ local IDEMPOTENT = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT 
 
 -- A connection from the pool may have been closed by the peer while our request was under way. One more try on a new
 -- connection, if nothing was answered, and if it does no harm to ask twice.
-local function again(r, h)
-  if not h.untried then return false end
-  if not IDEMPOTENT[r.method] and not r.reqt.idempotent then return false end
-  return M.rewind(r)
+local function mayask(r)
+  return (IDEMPOTENT[r.method] or r.reqt.idempotent) and M.rewind(r)
 end
 
--- The request in one piece, and the answer's head or at least its first bytes, which lie in the connection then. Nil and a
--- message when nothing came. A peer that has spoken HTTP before is not asked what it speaks.
-local function askatonce(h)
-  local text = h.pending
-  h.pending = nil
-  local ok, err = h.c:send(text)
+-- The request in one piece, and the answer's head: code, line and headers. Or true when more than that has to be read, of
+-- which the beginning lies in the connection then. Or nil, a message and what was answered. A peer that has spoken HTTP
+-- before is not asked what it speaks.
+local function askatonce(h, text)
+  local sock = h.c
+  local ok, err = sock:send(text)
   if not ok then return nil, err end
-  local partial
-  if h.whole then
-    h.untried = nil
-    h.code, h.line, h.headers, h.persistent = message.receivehead(h.c)
-    if h.code then return true end
-    err, partial = h.line, h.headers
-    h.headers = nil
-  else
-    h.first, err, partial = h.c:receive(5)
-    if h.first then return true end
+  if not h.whole then
+    local partial
+    h.first, err, partial = sock:receive(5)
+    return h.first and true, err, partial
   end
-  if partial and partial ~= "" then h.try(nil, err) end
-  h.untried = true
-  return nil, err
+  local code, line, persistent, headers, length = message.receivehead(sock)
+  if not code then return nil, line, persistent end
+  h.persistent, h.length = persistent, length
+  if code >= 200 then return code, line, headers end
+  h.code, h.line, h.headers = code, line, headers
+  return true
 end
 
 -- The same for a body that has to be pumped, with the first bytes read by `receive`.
-local function askslowly(r, h)
+local function askslowly(r, h, text)
   local code, line
+  h.untried = true
   local ok, err = socket.protect(function()
-    h:flush()
+    h.try(h.c:send(text))
     if r.expect then code, line = await(r, h) end
     if not code and not line then
       sendstream(r, h, r.reqt.step)
@@ -214,14 +214,19 @@ local function askagain(http, r, state)
   local h = reuse(http, r)
   if not h then return nil end
   state.h = h
-  local ok, err, code, line
-  if compose(r, h) then
-    ok, err = askatonce(h)
+  local text, all = compose(r, h)
+  local ok, err, code, line, answer
+  if all then
+    code, line, answer = askatonce(h, text)
+    if code and answer then return h, code, line, answer end
+    ok, err, code, line = code, line, nil, nil
   else
-    ok, err, code, line = askslowly(r, h)
+    ok, err, code, line = askslowly(r, h, text)
+    answer = not h.untried
   end
   if ok then return h, receive(r, h, code, line) end
-  if err == "timeout" or not again(r, h) then h.try(nil, err) end
+  if answer == "" then answer = nil end
+  if err == "timeout" or answer or not mayask(r) then h.try(nil, err) end
   if not h.closed then h:close() end
   r.pool.counts.retried = r.pool.counts.retried + 1
   return nil
@@ -273,10 +278,8 @@ end
 
 -- Back to the pool, or closed.
 local function release(r, h, headers, complete)
-  local keep = r.keep and complete and not h.spoiled and getmetatable(h) == Connection
-    and staysopen(h, headers.connection)
-  if r.instant and keep then h.c = deadline.untimed(h.c) end
-  if keep then
+  if r.keep and complete and r.own and not h.spoiled and staysopen(h, headers.connection) then
+    if r.instant then h.c = deadline.untimed(h.c) end
     r.pool:put(r.key, h)
   else
     h:close()
@@ -284,24 +287,24 @@ local function release(r, h, headers, complete)
   end
 end
 
--- A short body of known length, read at once. False for others.
-local function receivesmall(h, headers, sink)
-  local text = headers["content-length"]
-  local length = tonumber(text)
-  if not length or length < 1 or length > socket.BLOCKSIZE then return false end
-  if headers["transfer-encoding"] or string.find(text, "%D") then return false end
-  local data, err, partial = h.c:receive(length)
-  data = data or partial
-  if data and data ~= "" then
-    local ok, problem = sink(data)
-    if not ok and not problem then return true end
-    h.try(ok, problem)
+-- A short body of certain length, read at once. False for others.
+local function receivesmall(h, sink)
+  local length = h.length
+  if not length or length > socket.BLOCKSIZE then return false end
+  if length > 0 then
+    local data, err, partial = h.c:receive(length)
+    local piece = data or partial
+    if sink ~= NULL and piece and piece ~= "" then
+      local ok, problem = sink(piece)
+      if not ok and not problem then return true end
+      if not ok then h.try(nil, problem) end
+    end
+    if not data then
+      sink(nil, err)
+      h.try(nil, err)
+    end
   end
-  if not data or #data < length then
-    sink(nil, err)
-    h.try(nil, err)
-  end
-  h.try(sink(nil))
+  if sink ~= NULL then h.try(sink(nil)) end
   h.complete = true
   return true
 end
@@ -311,7 +314,7 @@ local function receivebody(r, h, headers, sink)
   local step = r.reqt.step
   local chain, length = sinkof(r, h, headers, sink)
   if length then headers = { ["content-length"] = length, ["transfer-encoding"] = headers["transfer-encoding"] } end
-  if getmetatable(h) == Connection then
+  if r.own then
     -- The simple form makes one text of the body anyway.
     h.collected = r.reqt.simple and not r.decompress and h.whole
     h.unseen = chain == NULL and not step and ltn12.pump.step == STEP and h.c.skipany ~= nil
@@ -323,8 +326,8 @@ function M.finish(r, h, code, headers, sink)
   local complete = true
   if M.hasbody(r.method, code) then
     local reqt = r.reqt
-    local special = r.decompress or reqt.maxbody or reqt.step or getmetatable(h) ~= Connection
-    if special or not receivesmall(h, headers, sink or NULL) then receivebody(r, h, headers, sink) end
+    local special = r.decompress or reqt.maxbody or reqt.step or not r.own
+    if special or not receivesmall(h, sink or NULL) then receivebody(r, h, headers, sink) end
     complete = h.complete
   end
   release(r, h, headers, complete and code ~= 101)

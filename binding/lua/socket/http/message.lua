@@ -6,10 +6,9 @@ local canonical = require "socket.headers"
 local core = require "socket.http.core"
 local socket = require "socket"
 
-local error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type =
-  error, getmetatable, ipairs, next, pairs, setmetatable, tostring, type
+local error, getmetatable, ipairs, next, pairs, tostring, type = error, getmetatable, ipairs, next, pairs, tostring, type
 local string, table = string, table
-local request = core.request
+local request, response = core.request, core.response
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
 
 local M = {}
@@ -20,6 +19,9 @@ M.MAXLINE = 65536
 M.MAXFIELDS = 1000
 M.MAXHEAD = 1048576
 M.LINE, M.HEAD = { most = M.MAXLINE }, { most = M.MAXHEAD }
+
+-- What a request says of how long the connection stays.
+local KEPT, CLOSED = "keep-alive, TE", "close, TE"
 
 -- The order of fields; what is not named in it comes last, by name.
 local RANK, NONE = {}, {}
@@ -87,14 +89,22 @@ function M.block(headers, spelled)
   return text .. "\r\n"
 end
 
+-- All headers of a request, for whoever writes them one by one.
+function M.headers(r)
+  local all = { host = r.authority, ["user-agent"] = r.useragent, connection = r.keep and KEPT or CLOSED, te = "trailers" }
+  for name, value in pairs(r.headers or NONE) do all[name] = value end
+  return all
+end
+
 -- A request as it goes out, with a short body. What is usual needs nothing of the above.
-function M.request(method, target, headers, spelled, body)
-  local text = request(method, target, headers, canonical.canonic, spelled, body)
+function M.request(r, body)
+  local stays, own = r.keep and KEPT or CLOSED, r.headers
+  local text = request(r.method, r.target, canonical.canonic, r.authority, r.useragent, stays, own, own and r.spelled, body)
   if text then return text end
   local first, block, err
-  first, err = M.requestline(method, target)
+  first, err = M.requestline(r.method, r.target)
   if not first then return nil, err end
-  block, err = M.block(headers, spelled)
+  block, err = M.block(M.headers(r), r.spelled)
   if not block then return nil, err end
   return first .. block .. (body or "")
 end
@@ -121,13 +131,9 @@ function M.line(sock, bound)
   return text
 end
 
--- What came as a head hangs at the metatable of the table of headers, where it disturbs no one.
-local function remember(headers, head)
-  return setmetatable(headers, { head = head, url = nil, redirects = nil })
-end
-
--- A whole head, of which `first` was received, from a socket that knows when it ends. Returns code, line, headers and
--- whether the connection stays open unless the headers say otherwise; or nil, a message and what came of it.
+-- A whole head, of which `first` was received, from a socket that knows when it ends. Returns code, line, whether the
+-- connection stays open unless the headers say otherwise, the headers, and the length of the body where it is certain; or
+-- nil, a message and what came of it.
 function M.receivehead(sock, first)
   local head, err, partial = sock:receive("*h", first, M.HEAD)
   if not head then
@@ -135,19 +141,19 @@ function M.receivehead(sock, first)
     -- A line that is wrong is worse news than that there are no more.
     local lines = match(partial, "^(.*\n)")
     if lines then
-      local code, problem = core.response(lines)
+      local code, problem = response(lines)
       if not code then return nil, problem, partial end
     end
     return nil, err, partial
   end
-  local code, line, persistent, headers = core.response(head)
+  local code, line, persistent, headers, length = response(head)
   if not code then return nil, line, head end
-  return code, line, remember(headers, head), persistent
+  return code, line, persistent, headers, length
 end
 
 -- The code in a status line, and whether the connection stays open unless the headers say otherwise.
 function M.status(text)
-  local code, _, persistent = core.response(text)
+  local code, _, persistent = response(text)
   return code, persistent
 end
 
@@ -166,9 +172,7 @@ function M.receiveheaders(sock)
     list[n] = text
   end
   local head = table.concat(list, "\n") .. "\n"
-  local headers, err = core.headers(head)
-  if not headers then return nil, err end
-  return remember(headers, head)
+  return core.headers(head)
 end
 
 -- The fields of a response in the order and with the names in which they came: a list of { name, value }.

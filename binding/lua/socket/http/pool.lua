@@ -5,8 +5,8 @@
 local core = require "socket.http.core"
 local socket = require "socket"
 
-local process = core.process
-local next, pairs, setmetatable, table = next, pairs, setmetatable, table
+local now, process = core.now, core.process
+local pairs, setmetatable, table = pairs, setmetatable, table
 
 local Pool = { __name = "http.pool" }
 local methods = {}
@@ -32,44 +32,27 @@ function methods.new(_, options)
   return M.new(options)
 end
 
--- Each place has a stack: the last one put is the first one taken, so that those not needed grow old.
+-- Each place has a stack: the last one put is the first one taken, so that those not needed grow old. `n` of them are in it.
+-- An empty one stays until the others are looked at.
 
-local function drop(pool, place, index)
-  local stack = pool.places[place]
-  local connection
-  if index == #stack then
-    connection, stack[index] = stack[index], nil
-  else
-    connection = table.remove(stack, index)
-  end
-  if not stack[1] then pool.places[place] = nil end
+local function discard(pool, stack, index)
+  local connection = table.remove(stack, index)
+  stack.n = stack.n - 1
   pool.idle = pool.idle - 1
-  return connection
-end
-
-local function discard(pool, place, index)
-  local connection = drop(pool, place, index)
   pool.counts.closed = pool.counts.closed + 1
   connection:close()
 end
 
-local function expire(pool, place, now)
-  local stack = pool.places[place]
-  while stack and stack[1] and not (now - stack[1].since <= pool.idletime) do
-    discard(pool, place, 1)
-    stack = pool.places[place]
-  end
+local function expire(pool, stack, instant)
+  while stack.n > 0 and not (instant - stack[1].since <= pool.idletime) do discard(pool, stack, 1) end
 end
 
--- A connection on which something has arrived since is closed by the server, or out of step. Our own sockets are asked for
--- it, which costs less than a select, and lets TLS read what is not for us.
+-- A connection on which something has arrived since is closed by the server, or out of step. Our own sockets know, and have
+-- TLS read what is not for us.
 local function quiet(connection)
   local sock = connection.c
-  if sock.receiveany then
-    sock:settimeout(0)
-    local data, err = sock:receiveany(1)
-    return not data and (err == "timeout" or err == "wantread")
-  end
+  local isquiet = sock.isquiet
+  if isquiet then return isquiet(sock) end
   if not sock.getfd then return false end
   local ready = socket.select({ sock }, nil, 0)
   return not ready[1]
@@ -77,73 +60,84 @@ end
 
 -- What a forked child has inherited is its parent's: it is forgotten, and nothing is said there.
 local function own(pool)
-  if pool.process == process() then return end
   pool.places, pool.idle, pool.process = {}, 0, process()
 end
 
 function methods:take(place)
-  own(self)
-  expire(self, place, socket.gettime())
+  if self.process ~= process() then own(self) end
   local stack = self.places[place]
-  while stack and stack[1] do
-    local connection = drop(self, place, #stack)
+  if not stack or stack.n == 0 then return nil end
+  local instant = now()
+  if not (instant - stack[1].since <= self.idletime) then expire(self, stack, instant) end
+  local n = stack.n
+  while n > 0 do
+    local connection = stack[n]
+    stack[n], stack.n = nil, n - 1
+    self.idle = self.idle - 1
+    local counts = self.counts
     if quiet(connection) then
-      self.counts.reused = self.counts.reused + 1
+      counts.reused = counts.reused + 1
       return connection
     end
-    self.counts.closed = self.counts.closed + 1
+    counts.closed = counts.closed + 1
     connection:close()
-    stack = self.places[place]
+    n = stack.n
   end
 end
 
 local function oldest(pool)
-  local place, since
-  for key, stack in pairs(pool.places) do
-    if not since or stack[1].since < since then place, since = key, stack[1].since end
+  local found
+  for _, stack in pairs(pool.places) do
+    if stack.n > 0 and (not found or stack[1].since < found[1].since) then found = stack end
   end
-  return place
+  return found
 end
 
-local function expireall(pool, now)
-  local places = {}
-  for place in pairs(pool.places) do places[#places + 1] = place end
-  for i = 1, #places do expire(pool, places[i], now) end
+local function expireall(pool, instant)
+  local stacks = {}
+  for place, stack in pairs(pool.places) do stacks[place] = stack end
+  for place, stack in pairs(stacks) do
+    expire(pool, stack, instant)
+    if stack.n == 0 then pool.places[place] = nil end
+  end
 end
 
 function methods:put(place, connection)
-  own(self)
-  local now = socket.gettime()
+  if self.process ~= process() then own(self) end
+  local instant = now()
   local stack = self.places[place]
-  if self.idle >= self.maxidle then expireall(self, now) end
-  if not stack then
-    -- A new place is the moment to look at the others, of which perhaps nobody asks any more.
-    expireall(self, now)
-    stack = {}
+  -- A new place is the moment to look at the others, of which perhaps nobody asks any more.
+  if not stack or self.idle >= self.maxidle then
+    expireall(self, instant)
+    stack = stack or { n = 0 }
+    self.places[place] = stack
   end
-  self.places[place] = stack
-  connection.since = now
-  stack[#stack + 1] = connection
+  local n = stack.n + 1
+  connection.since = instant
+  stack[n] = connection -- may raise for lack of memory
+  stack.n = n
   self.idle = self.idle + 1
-  if #stack > self.maxidleperhost then discard(self, place, 1) end
+  if n > self.maxidleperhost then discard(self, stack, 1) end
   if self.idle > self.maxidle then discard(self, oldest(self), 1) end
 end
 
 -- Closes what is idle; what is in use is closed when its request ends only if it may not be kept.
 function methods:close()
-  own(self)
-  local place = next(self.places)
-  while place do
-    discard(self, place, #self.places[place])
-    place = next(self.places)
+  if self.process ~= process() then own(self) end
+  local places = self.places
+  self.places = {}
+  for _, stack in pairs(places) do
+    while stack.n > 0 do discard(self, stack, stack.n) end
   end
 end
 
 function methods:statistics()
-  own(self)
+  if self.process ~= process() then own(self) end
   local result = { idle = self.idle, places = 0 }
   for name, value in pairs(self.counts) do result[name] = value end
-  for _ in pairs(self.places) do result.places = result.places + 1 end
+  for _, stack in pairs(self.places) do
+    if stack.n > 0 then result.places = result.places + 1 end
+  end
   return result
 end
 

@@ -94,18 +94,6 @@ local function setplace(r, http, reqt, parts)
   if parts.user then setcredentials(r, reqt, parts) end
 end
 
--- Most URLs are plain, and most requests name no parts beside.
-local function setplainplace(r, http, reqt)
-  local scheme, host, port, path = core.place(reqt.url)
-  if not scheme then return false end
-  for name in pairs(reqt) do
-    if PARTS[name] then return false end
-  end
-  setscheme(r, http, scheme)
-  r.host, r.port, r.target = host, port or r.entry.port, path
-  return true
-end
-
 -- The host as it is written before a port; a zone is nobody's business but ours.
 local function hostname(host)
   if string.find(host, ":", 1, true) then return "[" .. string.gsub(host, "%%.*", "") .. "]" end
@@ -118,10 +106,8 @@ local function authority(r)
   return host .. ":" .. r.port
 end
 
-local function setproxy(r, http, reqt)
-  local choice, err = reqt.proxy, nil
-  if choice == nil then choice = http.PROXY end
-  if not choice then return end
+local function setproxy(r, http, reqt, choice)
+  local err
   r.proxy, err = proxies.choose(choice, reqt.no_proxy, r.scheme, r.host, r.port)
   if err then fail(err) end
   if not r.proxy then return end
@@ -133,33 +119,33 @@ local function setproxy(r, http, reqt)
   if not r.tunnel and not reqt.uri then r.target = r.scheme .. "://" .. r.authority .. r.target end
 end
 
--- Default headers, overwritten or (by false) removed by the caller's.
-local function setheaders(r, http, reqt)
-  local headers = {
-    host = r.authority,
-    ["user-agent"] = http.USERAGENT,
-    connection = r.keep and "keep-alive, TE" or "close, TE",
-    te = "trailers",
-  }
-  if r.user then headers.authorization = "Basic " .. mime.b64(r.user .. ":" .. r.password) end
-  if r.proxy and not r.tunnel then headers["proxy-authorization"] = proxies.authorization(r.proxy) end
-  if r.decompress then headers["accept-encoding"] = "gzip, deflate" end
-  if reqt.headers then
-    r.spelled = {}
-    message.lower(reqt.headers, headers, r.spelled)
-    if r.keep and message.has(headers.connection or "", "close") then r.keep = false end
+-- The headers beyond those that every request has, of which they may be some: then they take their place, or, by false,
+-- leave it empty.
+local function headersof(r)
+  local headers = r.headers
+  if not headers then
+    headers = {}
+    r.headers = headers
   end
-  r.headers = headers
+  return headers
+end
+
+local function setheaders(r, own)
+  r.spelled = {}
+  local headers = message.lower(own, headersof(r), r.spelled)
+  if r.keep and message.has(headers.connection or "", "close") then r.keep = false end
 end
 
 local function setcookies(r, reqt)
-  local line, headers = reqt.cookies:header(r), r.headers
-  if line then headers.cookie = headers.cookie and headers.cookie .. "; " .. line or line end
+  local line = reqt.cookies:header(r)
+  if not line then return end
+  local headers = headersof(r)
+  headers.cookie = headers.cookie and headers.cookie .. "; " .. line or line
 end
 
 -- A body is a text, a function that gives a source each time, or a source, which is used up unless it can be rewound.
 local function setbody(r, reqt)
-  local body, headers = reqt.body, r.headers
+  local body, headers = reqt.body, headersof(r)
   local kind = type(body)
   if reqt.source then
     r.source = reqt.source
@@ -219,22 +205,22 @@ local function number(create)
   return numbers[create]
 end
 
-local function setkey(r, reqt)
+-- Who may share a connection.
+local function key(r, reqt)
   local proxy = r.proxy
-  if not proxy and r.scheme == "http" and not reqt.create then
-    r.key = r.authority
-    return
-  end
+  if not proxy and r.scheme == "http" and not reqt.create then return r.authority end
   local way = proxy and table.concat({ proxy.scheme, proxy.host, proxy.port, proxy.user or "", proxy.password or "" }, "\n")
   local tls = (r.scheme == "https" or proxy and proxy.scheme == "https") and tlsidentity(reqt) or ""
   local place = proxy and not r.tunnel and "" or string.lower(r.host) .. "\n" .. r.port
-  r.key = table.concat({ r.scheme, place, way or "", tls, number(reqt.create) }, "\n")
+  return table.concat({ r.scheme, place, way or "", tls, number(reqt.create) }, "\n")
 end
 
 local function setpool(r, http, reqt)
-  local keep = reqt.connection or (reqt.pool and "keep-alive") or http.CONNECTION
-  r.keep = keep == "keep-alive" and reqt.pool ~= false
-  r.pool = type(reqt.pool) == "table" and reqt.pool or http.pool
+  local pool, keep = reqt.pool, reqt.connection
+  if not keep then keep = pool and "keep-alive" or http.CONNECTION end
+  if keep ~= "keep-alive" or pool == false then return end
+  r.keep = true
+  r.pool = type(pool) == "table" and pool or http.pool
 end
 
 -- The `create` of plain connections. It does not look at what it is given.
@@ -282,33 +268,47 @@ end
 
 -- The URL of a hop, without credentials.
 function M.url(r)
-  local parts, place = r.parts, r.scheme .. "://" .. r.authority
-  if not parts and (not r.proxy or r.tunnel) then return place .. r.target end
-  parts = M.parts(r)
+  if r.plain then return r.reqt.url end
+  local parts, place = M.parts(r), r.scheme .. "://" .. r.authority
   return place .. url.build { path = parts.path or "", params = parts.params, query = parts.query, fragment = parts.fragment }
+end
+
+-- Method and place. Most URLs are plain, and most requests name no parts beside.
+local function begin(http, reqt)
+  local method = reqt.method
+  if method == nil or method == "" then method = reqt.body ~= nil and "POST" or "GET" end
+  local scheme, host, target, whole, port, number = core.place(reqt)
+  local entry = scheme and http.schemes[scheme]
+  if entry and (not port or number ~= entry.port and port ~= entry.port) then
+    return {
+      reqt = reqt, method = method, scheme = scheme, entry = entry, host = host, port = port or entry.port, target = target,
+      authority = whole, useragent = http.USERAGENT, plain = true,
+    }
+  end
+  local r = { reqt = reqt, method = method, useragent = http.USERAGENT }
+  setplace(r, http, reqt, overlay(reqt))
+  r.authority = authority(r)
+  if not r.target then fail("invalid path 'nil'") end
+  return r
 end
 
 -- Everything about one hop. `instant` is when it must be over.
 function M.request(http, reqt, instant)
-  -- The usual fields at once: a table that grows field by field is made anew several times.
-  local r = {
-    reqt = reqt, method = reqt.method, scheme = nil, entry = nil, host = nil, port = nil, authority = nil, target = nil,
-    headers = nil, keep = nil, pool = nil, key = nil, instant = instant, useragent = http.USERAGENT, parts = nil,
-  }
-  local method = r.method
-  if method == nil or method == "" then r.method = reqt.body ~= nil and "POST" or "GET" end
-  if type(reqt.url) ~= "string" or not setplainplace(r, http, reqt) then setplace(r, http, reqt, overlay(reqt)) end
-  r.authority = authority(r)
-  if not r.target then fail("invalid path 'nil'") end
-  setproxy(r, http, reqt)
+  local r, proxy = begin(http, reqt), reqt.proxy
+  if instant then r.instant = instant end
+  if proxy == nil then proxy = http.PROXY end
+  if proxy then setproxy(r, http, reqt, proxy) end
   setpool(r, http, reqt)
+  if r.user then headersof(r).authorization = "Basic " .. mime.b64(r.user .. ":" .. r.password) end
+  if r.proxy and not r.tunnel then headersof(r)["proxy-authorization"] = proxies.authorization(r.proxy) end
   if reqt.decompress then
     r.decompress = mime.decodet.gzip and true or fail("decompress: no gzip decoder in mime")
+    headersof(r)["accept-encoding"] = "gzip, deflate"
   end
-  setheaders(r, http, reqt)
+  if reqt.headers then setheaders(r, reqt.headers) end
   if reqt.cookies then setcookies(r, reqt) end
   if reqt.body ~= nil or reqt.source or NEEDS_LENGTH[r.method] then setbody(r, reqt) end
-  if r.keep then setkey(r, reqt) end
+  if r.keep then r.key = key(r, reqt) end
   return r
 end
 
