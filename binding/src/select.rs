@@ -112,6 +112,8 @@ unsafe extern "C-unwind" fn select(l: *mut lua_State) -> c_int {
             sendt: check_list(l, SENDT),
         };
         lua::lua_settop(l, TIMEOUT);
+        #[cfg(feature = "debug")]
+        check_limit(l, lists);
         let shared =
             lua::lua_touserdata(l, lua::lua_upvalueindex(PLACE_OF_CALLS)).cast::<Object<Call>>();
         let shared = &raw mut (*shared).body;
@@ -276,6 +278,30 @@ unsafe fn check_list(l: *mut lua_State, arg: c_int) -> bool {
                 lua::luaL_checktype(l, arg, lua::LUA_TTABLE);
                 true
             }
+        }
+    }
+}
+
+/// LuaSocket's own tests, which only run with its debug build, count on the limit of `_SETSIZE`.
+#[cfg(feature = "debug")]
+unsafe fn check_limit(l: *mut lua_State, lists: Lists) {
+    // SAFETY: called by an entry; the objects are in the lists, so they live.
+    unsafe {
+        for (list, _) in lists.each() {
+            for index in 1.. {
+                lua::lua_rawgeti(l, list, index);
+                let fd = match object::peek(l, -1).and_then(|peek| Own::of(&peek)) {
+                    Some((_, Own::Stream(stream))) => (*stream).socket.fd(),
+                    Some((_, Own::Datagram(datagram))) => (*datagram).socket.fd(),
+                    None if lua::lua_isnil(l, -1) != 0 => break,
+                    None => -1,
+                };
+                if fd >= crate::namespace::SETSIZE {
+                    lua::luaL_argerror(l, list, c"descriptor too large for set size".as_ptr());
+                }
+                lua::lua_pop(l, 1);
+            }
+            lua::lua_pop(l, 1);
         }
     }
 }
