@@ -376,5 +376,27 @@ t.fix("plain text spoken to a TLS server", function()
   end
 end)
 
+-- As OpenSSL says it in the versions before TLS 1.2, which had no need of most extensions.
+t.fix("older versions of TLS spoken to a server", function()
+  for version = 0, 2 do
+    local body = "\3" .. string.char(version) .. string.rep("r", 32) .. "\0" .. "\0\4\192\19\0\47" .. "\1\0"
+    local hello = "\22\3\1\0" .. string.char(#body + 4) .. "\1\0\0" .. string.char(#body) .. body
+    for _, cut in ipairs { #hello, 5, 10 } do
+      local a, b = t.pair(listener)
+      b:setoption("tcp-nodelay", true)
+      local conn = t.closing(ssl.wrap(a, servers.tlsv1_3))
+      conn:settimeout(0.05)
+      b:send(hello:sub(1, cut))
+      if cut < #hello then t.returns({ n = 2, false, "wantread" }, conn:dohandshake()) end
+      b:send(hello:sub(cut + 1))
+      conn:settimeout(2)
+      t.returns({ n = 2, false, "unsupported protocol" }, conn:dohandshake())
+      conn:close()
+      b:settimeout(1)
+      t.equal(b:receive "*a", "\21\3\3\0\2\2\70")
+    end
+  end
+end)
+
 listener:close()
 t.done()

@@ -214,6 +214,17 @@ t.fix("one switch restores what LuaSec does", function()
   t.returns({ n = 2, false, "self-signed certificate" }, a:getpeerverification())
 end)
 
+-- As OpenSSL does it.
+t.test("what stands between may lie among those whom we trust", function()
+  local leaf = t.write(t.fresh_path(), ssl.loadcertificate(t.contents(path "chained.pem")):pem())
+  local function outcome(cafile)
+    local server = { certificate = leaf, key = path "chained.key", cafile = cafile }
+    return t.shake(t.wrapped({ verify = "peer", cafile = path "ca.pem" }, server))
+  end
+  t.same(outcome(path "inter.pem"), { true })
+  t.same(outcome(), { false, REFUSED })
+end)
+
 -- Clients -------------------------------------------------------------------------------------------------------------------
 
 local function visit(client, server)

@@ -317,6 +317,15 @@ t.test("no common version", function()
   t.equal(second[1], false)
 end)
 
+t.test("a certificate whose curve the client knows", function()
+  local function cipher(groups)
+    local server = { certificates = { t.identity "server", t.identity "rsa" } }
+    return t.secured({ verify = "none", protocol = "tlsv1_2", curveslist = groups }, server):info "cipher"
+  end
+  t.match(cipher "P-384:P-256", "^ECDHE%-ECDSA%-")
+  t.match(cipher "P-384", "^ECDHE%-RSA%-")
+end)
+
 t.fix("no certificate", function()
   local first, second = t.shake(t.wrapped({ verify = "none" }, {}))
   t.same(second, { false, "no shared cipher" })

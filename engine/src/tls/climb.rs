@@ -157,7 +157,7 @@ fn limits(issuer: &X509Certificate<'_>, below: usize) -> Result<(), Error> {
 }
 
 /// Whether `issuer` has signed `certificate`.
-fn is_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+pub fn is_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let spki = rustls::pki_types::SubjectPublicKeyInfoDer::from(issuer.public_key().raw);
     let Ok(key) = webpki::RawPublicKeyEntity::try_from(&spki) else {
         return false;

@@ -209,7 +209,7 @@ impl Settings {
         if versions.is_empty() {
             return Err("no protocols available".into());
         }
-        let identities = Arc::new(Identities::new(&self.pairs));
+        let identities = Arc::new(Identities::new(&self.pairs, &self.stores));
         let demand = Arc::new(self.demand());
         let verifier = self.verifier(&demand);
         let common = Common {

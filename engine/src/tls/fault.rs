@@ -9,6 +9,8 @@ use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisb
 pub const UNTRUSTED: &str = "certificate verify failed";
 /// The stream ended without the peer having said so.
 pub const TRUNCATED: &str = "unexpected eof while reading";
+/// The peer speaks only other versions.
+pub const UNSUPPORTED: &str = "unsupported protocol";
 /// The name of no context, where there had to be one.
 pub const CALLBACK: &str = "callback failed";
 /// What should be the peer's name cannot be one.
@@ -70,7 +72,7 @@ fn incompatible_words(how: &PeerIncompatible) -> &'static str {
         | PeerIncompatible::Tls12NotOfferedOrEnabled
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
-        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => "unsupported protocol",
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => UNSUPPORTED,
         other => intern(Error::PeerIncompatible(other.clone()).to_string()),
     }
 }

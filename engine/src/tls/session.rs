@@ -67,7 +67,7 @@ pub struct Session {
     refused: Option<&'static str>,
     /// Our own certificate, as far as it is decided.
     own: Option<Arc<CertifiedKey>>,
-    /// What came behind the client's first message.
+    /// What came behind the client's first message; before that is there, how it begins.
     early: Vec<u8>,
     /// An alert that there is no connection to send with.
     last_words: Vec<u8>,

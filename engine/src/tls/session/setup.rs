@@ -129,6 +129,9 @@ impl Session {
         let Stage::Listening(acceptor) = &mut self.stage else {
             return;
         };
+        let head = HELLO_HEAD.saturating_sub(self.early.len());
+        self.early
+            .extend_from_slice(&bytes[..head.min(bytes.len())]);
         let mut rest = bytes;
         while !rest.is_empty() {
             if !matches!(acceptor.read_tls(&mut rest), Ok(1..)) {
@@ -150,6 +153,11 @@ impl Session {
                     self.stage = Stage::Failed;
                     if speaks_http(bytes) {
                         self.fail(fault::HTTP_REQUEST);
+                    }
+                    if speaks_old_tls(&self.early) {
+                        self.fail(fault::UNSUPPORTED);
+                        self.last_words = alert_record(PROTOCOL_VERSION);
+                        return;
                     }
                     return self.refuse(&error, alert);
                 }
@@ -192,11 +200,10 @@ impl Session {
     ) {
         let hello = accepted.client_hello();
         let offers = offered(&hello);
-        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
         self.own = side
             .common
             .identities
-            .choose(schemes, suites, &side.provider)
+            .choose(&hello, &side.provider)
             .cloned();
         let protocol = match protocols {
             None => side.choose_protocol(&offers),
@@ -258,6 +265,7 @@ fn alert_record(alert: u8) -> Vec<u8> {
 }
 
 const HANDSHAKE_FAILURE: u8 = 40;
+const PROTOCOL_VERSION: u8 = 70;
 const UNRECOGNIZED_NAME: u8 = 112;
 
 fn offered(hello: &rustls::server::ClientHello<'_>) -> Vec<Vec<u8>> {
@@ -265,6 +273,15 @@ fn offered(hello: &rustls::server::ClientHello<'_>) -> Vec<Vec<u8>> {
         .alpn()
         .map(|names| names.map(<[u8]>::to_vec).collect())
         .unwrap_or_default()
+}
+
+/// How far into the client's first message its version stands.
+const HELLO_HEAD: usize = 11;
+
+/// Whether a first message is that of an older version: rustls would miss what that does not
+/// have.
+fn speaks_old_tls(head: &[u8]) -> bool {
+    matches!(head, [22, 3, _, _, _, 1, _, _, _, 3, 0..=2])
 }
 
 fn speaks_http(bytes: &[u8]) -> bool {
