@@ -73,9 +73,13 @@ function M.spawn(script, ...)
   return M.launch(table.concat(words, " "))
 end
 
+-- A shell has what it starts in the background ignore SIGINT, tests included. What they start shall not.
+local heeding = os.execute("env --default-signal=INT,TERM true 2>/dev/null")
+heeding = (heeding == true or heeding == 0) and "env --default-signal=INT,TERM " or ""
+
 function M.launch(command)
   -- The shell that popen starts runs a second one, which tells its number and becomes the program.
-  local pipe = start("/bin/sh -c " .. M.quote("echo $$; exec " .. command))
+  local pipe = start("/bin/sh -c " .. M.quote("echo $$; exec " .. heeding .. command))
   local child = setmetatable({ pipe = pipe, pid = tonumber(pipe:read("*l")) }, Child)
   support.finally(function() child:stop() end)
   return child

@@ -71,16 +71,30 @@ function M.record()
   return { descriptors = descriptors(), globals = globals(), clock = clock, start = clock() }
 end
 
+local function collected_descriptors()
+  collectgarbage()
+  collectgarbage()
+  return descriptors()
+end
+
+-- What is in one set and not in the other.
+local function extra(set, other)
+  for n in pairs(set) do
+    if not other[n] then return n end
+  end
+end
+
 local function change_of_descriptors(before)
-  collectgarbage()
-  collectgarbage()
-  local after = descriptors()
-  for n in pairs(after) do
-    if not before[n] then return "leaves descriptor " .. n .. " open" end
+  local after = collected_descriptors()
+  local more = extra(after, before)
+  if more and jit then
+    jit.flush() -- compiled code keeps the functions that it calls
+    after = collected_descriptors()
+    more = extra(after, before)
   end
-  for n in pairs(before) do
-    if not after[n] then return "closes descriptor " .. n .. ", which it did not open" end
-  end
+  if more then return "leaves descriptor " .. more .. " open" end
+  local less = extra(before, after)
+  if less then return "closes descriptor " .. less .. ", which it did not open" end
 end
 
 local function change_of_globals(before)
