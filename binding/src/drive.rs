@@ -13,7 +13,8 @@ use mlua_sys::lua_State;
 use crate::boundary::guard;
 use crate::subject::{Finish, Subject};
 use crate::task::job::Job;
-use crate::task::{lost, scheduler, wait};
+use crate::task::scheduler::{self, Scheduler};
+use crate::task::{lost, wait};
 
 /// An operation, and how it is to be treated.
 pub struct Run<S, O: Operation<S>, C> {
@@ -48,19 +49,23 @@ where
 {
     // SAFETY: as the contract says; nothing in the closure uses Lua.
     unsafe {
-        match guard(l, || begin(&mut run)) {
+        let running = scheduler::running();
+        match guard(l, || begin(&mut run, running)) {
             First::Done(output) => (run.finish)(l, run.subject, output, run.context),
-            first => go_on(l, &raw mut run, first),
+            first => go_on(l, &raw mut run, first, running),
         }
     }
 }
 
 /// The first step, unless another operation is under way.
 #[inline(always)]
-fn begin<S: Subject, O: Operation<S>, C>(run: &mut Run<S, O, C>) -> First<O::Output> {
+fn begin<S: Subject, O: Operation<S>, C>(
+    run: &mut Run<S, O, C>,
+    running: Option<*mut Scheduler>,
+) -> First<O::Output> {
     // Also of those that are refused, or one that tries again and again would keep the first
     // from ever being done.
-    if scheduler::budget_is_spent() {
+    if scheduler::budget_is_spent(running) {
         return First::Rest;
     }
     // SAFETY: Lua owns the subject, and nobody else uses it during the call.
@@ -119,6 +124,7 @@ unsafe fn go_on<S, O, C>(
     l: *mut lua_State,
     run: *mut Run<S, O, C>,
     first: First<O::Output>,
+    running: Option<*mut Scheduler>,
 ) -> c_int
 where
     S: Subject + 'static,
@@ -139,7 +145,7 @@ where
         let limit = guard(l, || limit(&mut *subject));
         let rests = matches!(first, First::Rest);
         let busy = rests && guard(l, || is_busy(&mut *subject, direction));
-        if let Some(scheduler) = wait::current(l)
+        if let Some(scheduler) = wait::of_task(l, running)
             && (rests || !limit.is_now())
         {
             let first = match first {

@@ -58,7 +58,7 @@ pub unsafe extern "C-unwind" fn receive<K: StreamKind>(l: *mut lua_State) -> c_i
         let most = if count > 3 { most_of(l, 4) } else { usize::MAX };
         let mut op = Receive::bounded(pattern, most);
         match guard(l, || (*stream).at_hand(&mut op)) {
-            Some(found) if !task::scheduler::budget_is_spent() => {
+            Some(found) if !task::scheduler::budget_is_spent(task::scheduler::running()) => {
                 push_data(l, stream, found.into(), context.prefix);
                 lua::lua_pushnil(l);
                 lua::lua_pushnil(l);

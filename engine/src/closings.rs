@@ -30,9 +30,13 @@ thread_local! {
 
 const LEAST_ROOM: usize = 256;
 
+/// How many there were in all threads: as long as it stays the same, there is nothing to hear.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
 /// Notes that the open file of `fd` is being closed, if there is a loop in this thread.
 #[inline]
 pub(crate) fn note(fd: Fd) {
+    COUNT.fetch_add(1, Ordering::Relaxed);
     if LISTENED.get() {
         let _ = LOG.try_with(|log| log.borrow_mut().note(fd));
     }
@@ -43,12 +47,25 @@ pub(crate) fn note(fd: Fd) {
 pub(crate) struct Heard {
     thread: u64,
     next: u64,
+    /// What [`COUNT`] was.
+    count: u64,
 }
 
 impl Heard {
     /// Calls `hear` with every descriptor closed since the last time. False if others may have been
     /// closed as well, because the loop was in another thread.
-    pub(crate) fn listen(&mut self, mut hear: impl FnMut(Fd)) -> bool {
+    #[inline]
+    pub(crate) fn listen(&mut self, hear: impl FnMut(Fd)) -> bool {
+        // Those of this thread, and of a thread that the loop comes from, are counted by now.
+        let count = COUNT.load(Ordering::Relaxed);
+        if self.thread != 0 && count == self.count {
+            return true;
+        }
+        self.count = count;
+        self.read_log(hear)
+    }
+
+    fn read_log(&mut self, mut hear: impl FnMut(Fd)) -> bool {
         let heard = LOG.try_with(|log| {
             let log = &mut *log.borrow_mut();
             log.begin();
@@ -147,6 +164,7 @@ mod tests {
         })
         .join()
         .unwrap();
+        note(6);
         assert!(!moved.listen(|_| panic!("nothing to hear")));
         note(7);
         assert_eq!(heard(&mut moved), [7]);

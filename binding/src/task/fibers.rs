@@ -84,9 +84,13 @@ impl Fibers {
         self.free.last().copied().unwrap_or(self.all.len())
     }
 
-    /// An idle fiber beyond those that are kept.
+    /// Whether there are more idle fibers than are kept.
+    pub fn has_surplus(&self) -> bool {
+        self.idle.len() > SPARE
+    }
+
     fn take_surplus(&mut self) -> Option<FiberId> {
-        (self.idle.len() > SPARE).then(|| self.idle.swap_remove(0))
+        self.has_surplus().then(|| self.idle.swap_remove(0))
     }
 
     /// A new fiber, whose loop is `body`, which must not return until it is told to. Fails

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use luasocket_engine::error::Error;
-use luasocket_engine::event_loop::{Known, Parked};
+use luasocket_engine::event_loop::{Known, Parked, Since};
 use luasocket_engine::operation::{Direction, Interest, Operation, Step};
 use luasocket_engine::sys::Fd;
 use luasocket_engine::sys::cache::prefetch;
@@ -82,6 +82,13 @@ impl Job {
         }
     }
 
+    /// Has what it works on live as long as another seal is unbroken.
+    pub fn seal(&mut self, seal: Seal) {
+        if let Job::Operation(kept) = self {
+            kept.seal(seal);
+        }
+    }
+
     /// Pushes the results; may raise. Uses as many slots as an entry has.
     ///
     /// # Safety
@@ -119,9 +126,9 @@ unsafe fn push_signal(l: *mut lua_State, signal: Signal) -> c_int {
 }
 
 impl Parked for Job {
-    fn step(&mut self) -> bool {
+    fn step(&mut self, since: Since) -> bool {
         match self {
-            Job::Operation(kept) => kept.step(),
+            Job::Operation(kept) => kept.step(since),
             Job::Signal(signal) => *signal == Signal::Woken,
         }
     }
@@ -136,12 +143,6 @@ impl Parked for Job {
     fn watched(&mut self) {
         if let Job::Operation(kept) = self {
             kept.watched();
-        }
-    }
-
-    fn edge(&mut self, hangup: bool) {
-        if let Job::Operation(kept) = self {
-            kept.edge(hangup);
         }
     }
 
@@ -171,13 +172,11 @@ impl Parked for Job {
 /// An operation of any type.
 pub trait Typed {
     /// See [`Parked::step`].
-    fn step(&mut self) -> bool;
+    fn step(&mut self, since: Since) -> bool;
     /// See [`Parked::interest`].
     fn interest(&mut self) -> (Interest<'_>, Known);
     /// See [`Parked::watched`].
     fn watched(&mut self);
-    /// See [`Parked::edge`].
-    fn edge(&mut self, hangup: bool);
     /// See [`Parked::give_up`].
     fn give_up(&mut self, why: Error);
     /// See [`Parked::closing`].
@@ -188,6 +187,8 @@ pub trait Typed {
     fn occupy(&mut self, occupied: bool);
     /// See [`Job::abandon`].
     fn abandon(&mut self);
+    /// See [`Job::seal`].
+    fn seal(&mut self, seal: Seal);
     /// See [`Job::push`].
     ///
     /// # Safety
@@ -218,6 +219,16 @@ impl<S, O: Operation<S>, C> Kept<S, O, C> {
     }
 }
 
+impl<S: Subject, O: Operation<S>, C> Kept<S, O, C> {
+    fn note_edge(&mut self, since: Since) {
+        // SAFETY: as in `step`.
+        if let Some(socket) = unsafe { (*self.subject).socket() } {
+            socket.edge.drained = false;
+            socket.edge.hangup |= since == Since::Hangup;
+        }
+    }
+}
+
 impl<S, O, C> Typed for Kept<S, O, C>
 where
     S: Subject,
@@ -225,9 +236,12 @@ where
     O::Output: Copy,
     C: Copy,
 {
-    fn step(&mut self) -> bool {
+    fn step(&mut self, since: Since) -> bool {
         if self.is_lost() {
             return true; // the task is found to have ended when it is to go on
+        }
+        if since != Since::Nothing {
+            self.note_edge(since);
         }
         while self.output.is_none() {
             // SAFETY: the invariant of `subject`; the loop runs no Lua code meanwhile.
@@ -263,17 +277,6 @@ where
         // SAFETY: as in `interest`.
         if let Some(socket) = unsafe { (*self.subject).socket() } {
             socket.edge.watched = true;
-        }
-    }
-
-    fn edge(&mut self, hangup: bool) {
-        if self.is_lost() {
-            return;
-        }
-        // SAFETY: as in `step`.
-        if let Some(socket) = unsafe { (*self.subject).socket() } {
-            socket.edge.drained = false;
-            socket.edge.hangup |= hangup;
         }
     }
 
@@ -317,6 +320,10 @@ where
             // SAFETY: as in `step`.
             self.op.abandon(unsafe { &mut *self.subject });
         }
+    }
+
+    fn seal(&mut self, seal: Seal) {
+        self.seal = seal;
     }
 
     unsafe fn push(&mut self, l: *mut lua_State) -> c_int {

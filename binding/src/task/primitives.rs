@@ -14,6 +14,7 @@ use super::run;
 use super::scheduler::{Scheduler, Standing, handle_key};
 use super::sleep::{sleep, yield_};
 use super::time::check_seconds;
+use super::turn;
 use super::wait::{self, current};
 use crate::boundary::guard;
 use crate::clock::{epoch, now};
@@ -145,7 +146,7 @@ unsafe extern "C-unwind" fn wake(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let (scheduler, id) = (scheduler(l), check_task(l, 1));
-        let woken = !run::is_lost(&mut *scheduler, id) && guard(l, || (*scheduler).wake(id));
+        let woken = !turn::is_lost(&mut *scheduler, id) && guard(l, || (*scheduler).wake(id));
         lua::lua_pushboolean(l, woken.into());
     }
     1

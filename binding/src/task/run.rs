@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luasocket_engine::error::{Error, Result};
 use luasocket_engine::timers::Waiter;
@@ -10,25 +10,18 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
-use super::scheduler::{Loop, NO_TASK, Next, Order, RUNNING, Scheduler, Task, handle_key};
+use super::scheduler::{
+    BATCH, Loop, NO_TASK, Next, Order, RUNNING, SHARE, Scheduler, Task, handle_key,
+};
 use super::service::fiber_for;
 use super::suspend;
+use super::turn::{plan, turn};
 use super::wait::Waiting;
 use crate::boundary::guard;
 use crate::stack;
 
-/// How many operations a task may begin before others have a turn.
-const SHARE: u32 = 200;
-
-/// How many tasks run at most before the kernel is asked again.
-const BATCH: usize = 61;
-
 /// The error of a task that is lost.
 const LOST: &[u8] = b"the coroutine of a waiting task was closed or resumed";
-
-/// After how many turns, or which time without an event, tasks are looked for that are lost.
-const MANY: usize = 1024;
-const A_WHILE: Duration = Duration::from_secs(1);
 
 /// Runs until no task is left, [`stop`](Scheduler::stop) was called, or nothing can ever
 /// happen any more.
@@ -190,77 +183,6 @@ unsafe fn run_batch(scheduler: *mut Scheduler, l: *mut lua_State) {
             }
         }
     }
-}
-
-/// How long to wait for the kernel; `None` to go back to the program.
-fn plan(scheduler: &mut Scheduler) -> Option<Option<Duration>> {
-    let stops = matches!(scheduler.order, Order::Stop | Order::Last);
-    if stops || scheduler.fibers.is_ending() {
-        return None;
-    }
-    let idle = scheduler.can_run() == 0 && scheduler.is_asleep();
-    if idle && (scheduler.is_over() || !find_lost(scheduler)) {
-        return None;
-    }
-    let more = scheduler.can_run() > 0;
-    match scheduler.order {
-        Order::RunAll if scheduler.is_over() => None,
-        Order::Turn(wait) => {
-            scheduler.order = Order::Last;
-            Some(if more { Some(Duration::ZERO) } else { wait })
-        }
-        _ => Some(more.then_some(Duration::ZERO)),
-    }
-}
-
-/// One turn of the events. In between, tasks are looked for that are lost: when much has
-/// happened since, and when nothing has for a while.
-fn turn(scheduler: &mut Scheduler, wait: Option<Duration>) -> Result<()> {
-    scheduler.turns += 1;
-    if scheduler.turns > MANY.max(8 * scheduler.size()) && find_lost(scheduler) {
-        return scheduler.events.turn(Some(Duration::ZERO));
-    }
-    if !suspend::CAN_BE_LOST || wait.is_some_and(|wait| wait <= A_WHILE) {
-        return scheduler.events.turn(wait);
-    }
-    let begin = wait.map(|_| Instant::now());
-    scheduler.events.turn(Some(A_WHILE))?;
-    if scheduler.can_run() > 0 || find_lost(scheduler) {
-        return Ok(());
-    }
-    let passed = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
-    scheduler
-        .events
-        .turn(wait.map(|wait| wait.saturating_sub(passed)))
-}
-
-/// Ends the waits of tasks that are lost; whether there were any.
-fn find_lost(scheduler: &mut Scheduler) -> bool {
-    scheduler.turns = 0;
-    if !suspend::CAN_BE_LOST {
-        return false;
-    }
-    let mut found = false;
-    for id in 0..scheduler.size() as Waiter {
-        // SAFETY: no task runs.
-        if unsafe { is_lost(scheduler, id) } {
-            scheduler.abandon(id);
-            found = true;
-        }
-    }
-    found
-}
-
-/// Whether the program has closed or resumed the coroutine of a waiting task.
-///
-/// # Safety
-///
-/// `id` is or was a task of the scheduler.
-pub unsafe fn is_lost(scheduler: &mut Scheduler, id: Waiter) -> bool {
-    let task = scheduler.task(id);
-    let yielded = matches!(task.next, Next::Parked) && task.fiber.is_none();
-    // SAFETY: a task that waits keeps its thread.
-    suspend::CAN_BE_LOST && yielded && unsafe { !suspend::is_left(task.thread) }
 }
 
 /// Whether a task can be resumed: its thread is as it was left, or was not begun.

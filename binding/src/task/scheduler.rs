@@ -17,6 +17,7 @@ use mlua_sys::{lua_Integer, lua_State};
 
 use super::fibers::{FiberId, Fibers};
 use super::job::{Job, Signal};
+use super::suspend::Seal;
 
 thread_local! {
     /// The scheduler whose loop runs in this thread.
@@ -27,6 +28,12 @@ thread_local! {
 pub fn handle_key(id: Waiter) -> lua_Integer {
     2 * lua_Integer::from(id) + 1
 }
+
+/// How many operations a task may begin before others have a turn.
+pub(super) const SHARE: u32 = 200;
+
+/// How many tasks run at most before the kernel is asked again.
+pub(super) const BATCH: usize = 61;
 
 /// The budget outside of tasks.
 pub(super) const NO_TASK: u32 = u32::MAX;
@@ -140,13 +147,19 @@ pub(super) enum Next {
     Raise,
 }
 
+/// The scheduler whose loop runs in this thread, if one does.
+#[inline]
+pub fn running() -> Option<*mut Scheduler> {
+    let scheduler = RUNNING.get();
+    (!scheduler.is_null()).then_some(scheduler)
+}
+
 /// Counts an operation that begins; whether the running task has had its share.
 #[inline]
-pub fn budget_is_spent() -> bool {
-    let scheduler = RUNNING.get();
-    if scheduler.is_null() {
+pub fn budget_is_spent(running: Option<*mut Scheduler>) -> bool {
+    let Some(scheduler) = running else {
         return false;
-    }
+    };
     // SAFETY: it is set only while the scheduler's loop runs, and is not borrowed while a task
     // does.
     unsafe {
@@ -396,6 +409,13 @@ impl Scheduler {
         (job, until)
     }
 
+    /// Seals the job of a task anew, if it waits.
+    pub(super) fn seal(&mut self, id: Waiter, seal: Seal) {
+        if let Some(job) = self.events.job(id) {
+            job.seal(seal);
+        }
+    }
+
     /// Takes the job of a task out of the event loop.
     fn end_wait(&mut self, id: Waiter, next: fn(Job) -> Next) {
         if let Some(job) = self.events.take(id) {
@@ -421,6 +441,7 @@ impl Scheduler {
     /// Lets a task run next that could not.
     pub(super) fn retry(&mut self, id: Waiter) {
         self.ready.push_front(id);
+        self.events_next = true; // now it was their turn
     }
 
     /// The next task to run: one that is ready, or one whose wait is found to be over. They

@@ -10,9 +10,10 @@ use mlua_sys::lua_State;
 
 use super::fibers::{self, FiberId};
 use super::job::{Job, Signal};
-use super::scheduler::{Next, RUNNING, Scheduler, handle_key};
+use super::scheduler::{Next, RUNNING, SHARE, Scheduler, handle_key, running};
 use super::service::fiber_for;
 use super::suspend::{self, Continuation, Seal};
+use super::turn;
 use crate::boundary::guard;
 
 /// The scheduler whose task is running on `l`, or on a coroutine of such a task.
@@ -21,10 +22,21 @@ use crate::boundary::guard;
 ///
 /// `l` is an entry's state.
 pub unsafe fn current(l: *mut lua_State) -> Option<*mut Scheduler> {
-    let scheduler = RUNNING.get();
-    if scheduler.is_null() {
-        return None;
-    }
+    // SAFETY: as the contract says.
+    unsafe { of_task(l, running()) }
+}
+
+/// As [`current`], where it is known which scheduler is `running`.
+///
+/// # Safety
+///
+/// As [`current`].
+#[inline]
+pub unsafe fn of_task(
+    l: *mut lua_State,
+    running: Option<*mut Scheduler>,
+) -> Option<*mut Scheduler> {
+    let scheduler = running?;
     // SAFETY: it is set only while the scheduler's loop runs.
     unsafe {
         let id = (*scheduler).current?;
@@ -170,8 +182,18 @@ unsafe fn leave(
         let Some(id) = (*scheduler).current else {
             return 0;
         };
-        guard(l, || arrange(&mut *scheduler, id));
+        let over = guard(l, || {
+            arrange(&mut *scheduler, id);
+            stay(&mut *scheduler, id, exit.seal(l))
+        });
         match exit {
+            _ if over => {
+                if let Exit::Fiber(unused) = exit {
+                    (*scheduler).fibers.put_idle(unused);
+                }
+                (*scheduler).budget = SHARE;
+                go_on(l, scheduler)
+            }
             Exit::Yield => {
                 (*scheduler).leaving = true;
                 suspend::yield_::<Waiting>(l)
@@ -181,10 +203,24 @@ unsafe fn leave(
                 (*scheduler).current = None;
                 fibers::change(&raw mut (*scheduler).fibers, other);
                 suspend::after_others(l);
-                go_on(l)
+                go_on(l, scheduler)
             }
         }
     }
+}
+
+/// Waits without leaving the entry, where that keeps nobody from running; whether the wait is
+/// over. As long as the entry is not left, nobody can take its arguments away.
+fn stay(scheduler: &mut Scheduler, id: Waiter, seal: Seal) -> bool {
+    if scheduler.can_run() > 0 {
+        return false;
+    }
+    scheduler.seal(id, Seal::NONE);
+    let over = turn::stay(scheduler, id);
+    if !over {
+        scheduler.seal(id, seal);
+    }
+    over
 }
 
 /// An entry that waits, and how it goes on.
@@ -203,7 +239,7 @@ impl Continuation for Waiting {
                 // Resumed by the program, which has kept the coroutine: it waits on.
                 return suspend::yield_::<Waiting>(l);
             }
-            go_on(l)
+            go_on(l, scheduler)
         }
     }
 
@@ -217,12 +253,11 @@ impl Continuation for Waiting {
 ///
 /// # Safety
 ///
-/// `l` is the state of an entry that has waited.
-unsafe fn go_on(l: *mut lua_State) -> c_int {
+/// `l` is the state of an entry that has waited, in a task of `scheduler`.
+unsafe fn go_on(l: *mut lua_State, scheduler: *mut Scheduler) -> c_int {
     // SAFETY: as the contract says; the job stays with the task until its results are
     // pushed, so nothing is lost or leaks if that raises.
     unsafe {
-        let scheduler = RUNNING.get();
         let Some(id) = (*scheduler).current else {
             return 0;
         };

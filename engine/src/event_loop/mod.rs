@@ -23,17 +23,15 @@ use readiness::{Edge, Readiness, Wait, Watched};
 
 /// An operation with all that belongs to it, in a form in which it can be kept.
 pub trait Parked {
-    /// Goes as far as it can without waiting; whether it is done.
-    fn step(&mut self) -> bool;
+    /// Goes as far as it can without waiting; whether it is done. `edge` tells what has come of
+    /// the descriptor it waits for since the last step.
+    fn step(&mut self, edge: Since) -> bool;
 
     /// What the last step waits for.
     fn interest(&mut self) -> (Interest<'_>, Known);
 
     /// A loop is told from now on of the edges of the descriptor it waits for.
     fn watched(&mut self) {}
-
-    /// There was an edge in the direction it waits for; with `hangup`, one that is the last.
-    fn edge(&mut self, _hangup: bool) {}
 
     /// Ends it for the reason `why`.
     fn give_up(&mut self, why: Error);
@@ -53,6 +51,17 @@ pub struct Known {
     /// Whether the last step has not asked the kernel, because the descriptor was known to
     /// be empty: an edge since then counts.
     pub unasked: bool,
+}
+
+/// What an operation that waited for a descriptor is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Nothing.
+    Nothing,
+    /// There was an edge in the direction it waits for, or there may have been.
+    Edge,
+    /// There was an edge that is the last.
+    Hangup,
 }
 
 /// Why a parked operation was handed back.
@@ -294,15 +303,19 @@ impl<J: Parked> EventLoop<J> {
         if entry.ticket != woken.wait.ticket {
             return None;
         }
-        match woken.why {
-            Wake::Begin => {}
+        let since = match woken.why {
+            Wake::Begin => Since::Nothing,
             Wake::Look => return self.look(owner),
             Wake::Edge(edge) => {
-                entry.job.edge(edge.hangup);
                 self.readiness.seen(edge);
+                if edge.hangup {
+                    Since::Hangup
+                } else {
+                    Since::Edge
+                }
             }
-        }
-        if entry.job.step() {
+        };
+        if entry.job.step(since) {
             return Some(Over::Done);
         }
         if entry.bounded {
@@ -325,8 +338,7 @@ impl<J: Parked> EventLoop<J> {
         if come(until) {
             return Some(Over::Until);
         }
-        entry.job.edge(false);
-        if entry.job.step() {
+        if entry.job.step(Since::Edge) {
             return Some(Over::Done);
         }
         if come(due) {

@@ -27,7 +27,7 @@ impl Read {
 }
 
 impl Parked for Read {
-    fn step(&mut self) -> bool {
+    fn step(&mut self, _: Since) -> bool {
         self.steps += 1;
         loop {
             let mut block = Vec::with_capacity(4);
@@ -64,7 +64,7 @@ impl Parked for Read {
 struct Pauses(u32);
 
 impl Parked for Pauses {
-    fn step(&mut self) -> bool {
+    fn step(&mut self, _: Since) -> bool {
         self.0 += 1;
         false
     }
@@ -132,7 +132,7 @@ fn a_descriptor_is_registered_once_and_no_edge_is_lost() {
             events.turn(Some(SOON)).unwrap();
         }
         job.has = 0;
-        if !job.step() {
+        if !job.step(Since::Nothing) {
             events.park(0, job, Limit::None, None);
             job = expect(&mut events, 0, Over::Done);
         }
@@ -290,7 +290,7 @@ fn what_cannot_be_waited_for_is_looked_at_again_and_again() {
     sys::close(ours);
     struct Closed(Fd, u32);
     impl Parked for Closed {
-        fn step(&mut self) -> bool {
+        fn step(&mut self, _: Since) -> bool {
             self.1 += 1;
             self.1 == 3
         }
@@ -327,7 +327,7 @@ fn many_waits_come_and_go_and_nothing_is_left() {
             }
             1 if events.job(owner as Waiter).is_none() => {
                 let mut job = Read::new(ours, 1);
-                match job.step() {
+                match job.step(Since::Nothing) {
                     true => {
                         found[owner] += job.has;
                         std::mem::forget(job);
@@ -353,7 +353,7 @@ fn many_waits_come_and_go_and_nothing_is_left() {
     for (owner, (ours, theirs)) in pairs.into_iter().enumerate() {
         std::mem::forget(events.take(owner as Waiter));
         let mut rest = Read::new(ours, usize::MAX);
-        rest.step();
+        rest.step(Since::Nothing);
         assert_eq!(found[owner] + rest.has, sent[owner]);
         sys::close(theirs);
     }
@@ -364,7 +364,7 @@ fn many_waits_come_and_go_and_nothing_is_left() {
 struct Never(Option<Error>);
 
 impl Parked for Never {
-    fn step(&mut self) -> bool {
+    fn step(&mut self, _: Since) -> bool {
         false
     }
 
