@@ -18,8 +18,9 @@ end
 -- Serves until `warm + count` requests are done; the CPU time of the last `count` of them.
 local function serve(clients, active, count, warm)
   local server, port = listen()
+  local last = warm + count
   local done, start, time = 0, clock(), nil
-  peer.load(port, clients, active, warm + count)
+  peer.load(port, clients, active, last)
   task.run(function()
     local main = task.current()
     local function echo(client)
@@ -29,7 +30,7 @@ local function serve(clients, active, count, warm)
         client:send(data)
         done = done + 1
         if done == warm then start = clock() end
-        if done == warm + count then
+        if done == last then
           time = clock() - start
           main:cancel()
         end

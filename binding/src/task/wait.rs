@@ -264,10 +264,8 @@ unsafe fn go_on(l: *mut lua_State, scheduler: *mut Scheduler) -> c_int {
         let next = &raw mut (*scheduler).task(id).next;
         let pushed = match &mut *next {
             Next::Values(_) | Next::Parked => 0,
-            Next::Results(job) => {
-                lua::luaL_checkstack(l, lua::LUA_MINSTACK, std::ptr::null());
-                job.push(l)
-            }
+            // As it would have without waiting: with the slots that are left to the entry.
+            Next::Results(job) => job.push(l),
             Next::Raise => {
                 *next = Next::Values(0);
                 raise(l)
