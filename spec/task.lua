@@ -563,17 +563,22 @@ t.in_task("closing wakes who has begun to wait in the same turn", function()
 end)
 
 t.test("native stacks are given back, but for a few", function()
-  local function wait_below_c() table.sort({ 1, 2 }, function() task.sleep(0.05) return false end) end
   local most
   for _ = 1, 3 do
     task.run(function()
+      local event = task.event()
+      local function wait_below_c() table.sort({ 1, 2 }, function() event:wait() return false end) end
       for _ = 1, 100 do task.spawn(wait_below_c) end
       task.yield()
       most = task.stats().stacks
+      event:set()
       while task.stats().tasks > 1 do task.sleep(0.001) end
       for _ = 1, 100 do task.sleep(0.0001) end
       t.between(task.stats().stacks, 1, 10)
+      event:clear()
       for _ = 1, 30 do task.spawn(wait_below_c) end
+      task.yield()
+      event:set()
     end)
     t.between(most, 100, 110)
     t.between(task.stats().stacks, 1, 10)
