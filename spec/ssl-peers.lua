@@ -245,6 +245,39 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as plain:
   t.equal(t.shell("python3 " .. script .. " " .. serve() .. " " .. folder .. "/ca.pem"), "TLSv1.3 TLSv1.3 localhost false\n")
 end)
 
+-- The first message of the two that end the handshake names the session, in TLS 1.2.
+t.test("tls-unique, as Python has it", function()
+  t.needs "python3"
+  local script = t.write(t.fresh_path(), [[
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+context.maximum_version = ssl.TLSVersion.TLSv1_2
+session = None
+for i in range(3):
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost", session=session) as conn:
+            conn.recv(1)
+            session = conn.session
+            print(conn.session_reused, conn.get_channel_binding("tls-unique").hex(), flush=True)
+]])
+  local params = t.identity "server"
+  params.mode, params.protocol = "server", "any"
+  local ctx = assert(ssl.newcontext(params))
+  local server = t.closing(socket.bind("127.0.0.1", 0))
+  server:settimeout(10)
+  local output = t.start(("python3 %s %d %s/ca.pem"):format(script, select(2, server:getsockname()), folder))
+  for _ = 1, 3 do
+    local conn = t.closing(assert(ssl.wrap(assert(server:accept()), ctx)))
+    conn:settimeout(10)
+    t.equal(conn:dohandshake(), true)
+    conn:send "x"
+    local resumed, unique = output:read("*l"):match "^(%a+) (%x+)$"
+    local first = resumed == "True" and conn:getfinished() or conn:getpeerfinished()
+    t.equal(first:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end), unique, resumed)
+    conn:close()
+  end
+end, 30)
+
 t.fix("nginx", function()
   t.needs "nginx"
   local port = freeport()

@@ -60,6 +60,7 @@ end
 -- Then the server says `text` and closes; returns what the client has got: text or nil, and the error.
 local function converse(w, text, down, up)
   shake(w, down, up)
+  if w.a:info "protocol" == "TLSv1.2" then t.equal(w.a:getfinished(), w.b:getpeerfinished()) end
   w.b:send(text)
   w.b:close()
   down(taken(w.far))

@@ -181,14 +181,30 @@ unsafe extern "C-unwind" fn getsniname(l: *mut lua_State) -> c_int {
     1
 }
 
-/// `getfinished()` and `getpeerfinished()`: nil and why. rustls gives them to nobody.
+/// `getfinished()`: our last message in the handshake; or nil and why not.
 unsafe extern "C-unwind" fn getfinished(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
+    unsafe { push_finished(l, true) }
+}
+
+/// `getpeerfinished()`: the peer's.
+unsafe extern "C-unwind" fn getpeerfinished(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { push_finished(l, false) }
+}
+
+unsafe fn push_finished(l: *mut lua_State, ours: bool) -> c_int {
+    // SAFETY: called by an entry; the bytes stay as long as the session.
     unsafe {
-        if open(l).is_some() {
-            lua::lua_pushnil(l);
-            stack::push_bytes(l, b"finished messages are not available");
+        let Some(session) = open(l) else {
+            return 2;
+        };
+        if let Some(bytes) = session.finished(ours) {
+            stack::push_bytes(l, bytes);
+            return 1;
         }
+        lua::lua_pushnil(l);
+        stack::push_bytes(l, b"finished messages are not available");
     }
     2
 }
@@ -291,7 +307,7 @@ const METHODS: &[(&CStr, lua_CFunction)] = &[
     (c"getfd", socket::getfd::<Connection>),
     (c"getfinished", getfinished),
     (c"getoption", socket::getoption::<Connection>),
-    (c"getpeerfinished", getfinished),
+    (c"getpeerfinished", getpeerfinished),
     (c"getpeername", getpeername),
     (c"getsniname", getsniname),
     (c"getsockname", socket::getsockname::<Connection>),

@@ -14,6 +14,7 @@ use rustls::{
 };
 
 use super::ciphers;
+use super::finished::Secrets;
 use super::identity::{Identities, Pair, Resolver};
 use super::trust::Store;
 use super::verdict::{Demand, Revocation, Verdict};
@@ -230,6 +231,11 @@ impl Settings {
         .map_err(|error| error.to_string())
     }
 
+    fn secrets(&self) -> Arc<Secrets> {
+        let file = self.key_log.then(KeyLogFile::new);
+        Arc::new(Secrets { file })
+    }
+
     fn build_client(
         &self,
         provider: Arc<CryptoProvider>,
@@ -247,9 +253,7 @@ impl Settings {
         if self.no_ticket {
             config.resumption = Resumption::disabled();
         }
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
+        config.key_log = self.secrets();
         let mut nameless = config.clone();
         nameless.resumption = Resumption::disabled();
         Ok(Side::Client(Arc::new(ClientSide {
@@ -281,9 +285,7 @@ impl Settings {
         } else {
             config.ticketer = aws_lc_rs::Ticketer::new()?;
         }
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
+        config.key_log = self.secrets();
         Ok(Side::Server(Arc::new(ServerSide {
             config: Arc::new(config),
             provider,

@@ -16,6 +16,7 @@ pub mod ciphers;
 mod climb;
 pub mod context;
 pub mod fault;
+mod finished;
 pub mod groups;
 pub mod handshake;
 pub mod identity;

@@ -18,6 +18,7 @@ use rustls::server::{Accepted, Acceptor};
 use rustls::sign::CertifiedKey;
 
 use super::context::{Common, Side};
+use super::finished::{Finished, Transcript};
 use super::{fault, verdict, verifier};
 use crate::buffer::stock;
 use crate::error::Error;
@@ -71,6 +72,10 @@ pub struct Session {
     early: Vec<u8>,
     /// An alert that there is no connection to send with.
     last_words: Vec<u8>,
+    /// The handshake, as long as it lasts.
+    transcript: Option<Box<Transcript>>,
+    /// How it ended, in TLS 1.2.
+    finished: Option<Box<Finished>>,
     /// In which process it was begun.
     process: i32,
 }
@@ -113,6 +118,8 @@ impl Session {
             own: None,
             early: Vec::new(),
             last_words: Vec::new(),
+            transcript: None,
+            finished: None,
             process: sys::pid(),
         }
     }
@@ -189,6 +196,15 @@ impl Session {
     pub fn is_resumed(&self) -> bool {
         let kind = self.connection().and_then(|open| open.handshake_kind());
         kind == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// The last message of the handshake, ours or the peer's, where it can be told.
+    pub fn finished(&self, ours: bool) -> Option<&[u8]> {
+        let finished = self.finished.as_ref()?;
+        Some(match ours {
+            true => &finished.ours,
+            false => &finished.theirs,
+        })
     }
 
     /// Why the peer's certificate was refused, if it was.
@@ -305,6 +321,9 @@ impl Session {
             Ok(0) => self.eof(),
             Ok(n) => {
                 self.drained = self.lower.is_drained(n, room);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.see(false, &block);
+                }
                 self.absorb(&block, into);
             }
             Err(_) => {}
@@ -337,6 +356,9 @@ impl Session {
                 break;
             }
             let processed = connection.process_new_packets();
+            if let Some(transcript) = &mut self.transcript {
+                transcript.learn();
+            }
             drain(connection, into);
             match processed {
                 Ok(state) => self.ended |= state.peer_has_closed(),
@@ -379,6 +401,7 @@ impl Session {
         let mut below = Below {
             lower: &mut self.lower,
             fd,
+            transcript: self.transcript.as_deref_mut(),
         };
         while connection.wants_write() {
             if let Err(error) = connection.write_tls(&mut below) {
@@ -472,6 +495,8 @@ fn drain(connection: &mut Connection, into: &mut Vec<u8>) {
 struct Below<'a> {
     lower: &'a mut Transport,
     fd: Fd,
+    /// Who wants to see it.
+    transcript: Option<&'a mut Transcript>,
 }
 
 impl Below<'_> {
@@ -491,11 +516,20 @@ impl Below<'_> {
 
 impl Write for Below<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.retry(|lower, fd| lower.send(fd, data))
+        self.write_vectored(&[IoSlice::new(data)])
     }
 
     fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.retry(|lower, fd| lower.send_vectored(fd, data))
+        let sent = self.retry(|lower, fd| lower.send_vectored(fd, data))?;
+        if let Some(transcript) = &mut self.transcript {
+            let mut left = sent;
+            for part in data {
+                let seen = left.min(part.len());
+                transcript.see(true, &part[..seen]);
+                left -= seen;
+            }
+        }
+        Ok(sent)
     }
 
     fn flush(&mut self) -> io::Result<()> {

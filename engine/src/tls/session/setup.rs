@@ -60,6 +60,7 @@ impl Session {
     }
 
     fn begin(&mut self) {
+        self.transcript = Some(Box::default());
         let side = match &self.side {
             Side::Server(_) => {
                 self.stage = Stage::Listening(Acceptor::default());
@@ -83,6 +84,9 @@ impl Session {
 
     fn shake_with(&mut self, mut connection: Connection) {
         connection.set_buffer_limit(None);
+        if let Some(transcript) = &mut self.transcript {
+            transcript.learn();
+        }
         self.stage = Stage::Shaking(connection);
         // What a client sends behind its first message before it has an answer cannot
         // be the program's: there is no early data here.
@@ -113,6 +117,9 @@ impl Session {
             Ok(0) => self.fail(fault::TRUNCATED),
             Ok(n) => {
                 self.drained = self.lower.is_drained(n, room);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.see(false, &block);
+                }
                 self.hear(&block);
             }
             Err(_) => {}
@@ -248,6 +255,8 @@ impl Session {
         };
         if !connection.is_handshaking() {
             if let Stage::Shaking(connection) = std::mem::replace(&mut self.stage, Stage::Failed) {
+                let transcript = self.transcript.take();
+                self.finished = transcript.and_then(|seen| seen.finish(&connection));
                 self.stage = Stage::Open(connection);
             }
             return Ok(());
