@@ -236,7 +236,9 @@ impl Continuation for Waiting {
                     .current
                     .is_some_and(|id| (*scheduler).task(id).thread == l);
             if !is_due {
-                // Resumed by the program, which has kept the coroutine: it waits on.
+                // Resumed by the program, which has kept the coroutine: it waits on, with what it
+                // was resumed with on its stack.
+                lua::luaL_checkstack(l, lua::LUA_MINSTACK, std::ptr::null());
                 return suspend::yield_::<Waiting>(l);
             }
             go_on(l, scheduler)
