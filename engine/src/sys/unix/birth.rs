@@ -1,7 +1,7 @@
 //! Whether a process is the one that made something, or was forked from it.
 
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use super::c_int;
 
@@ -48,10 +48,44 @@ impl Drop for Birth {
     }
 }
 
-/// The number of this process.
+/// The number of this process. Where the system has pages that a forked child finds zeroed, it
+/// is asked for once.
 pub fn pid() -> c_int {
+    static KNOWN: AtomicPtr<AtomicI32> = AtomicPtr::new(null_mut());
+    // SAFETY: what is put there stays mapped.
+    match unsafe { KNOWN.load(Ordering::Acquire).as_ref() } {
+        Some(known) => match known.load(Ordering::Relaxed) {
+            0 => ask(known),
+            number => number,
+        },
+        None => ask_first(&KNOWN),
+    }
+}
+
+#[cold]
+fn ask(known: &AtomicI32) -> c_int {
     // SAFETY: it cannot fail.
-    unsafe { libc::getpid() }
+    let number = unsafe { libc::getpid() };
+    known.store(number, Ordering::Relaxed);
+    number
+}
+
+/// Makes the page. Of several threads that do so at once, each but one does it for nothing.
+#[cold]
+fn ask_first(known: &'static AtomicPtr<AtomicI32>) -> c_int {
+    let Some(page) = map() else {
+        return ask(&AtomicI32::new(0));
+    };
+    let fresh = page.as_ptr().cast::<AtomicI32>();
+    // SAFETY: it is mapped, and nobody else knows it yet.
+    let number = ask(unsafe { &*fresh });
+    let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+    let put = known.compare_exchange(null_mut(), fresh, success, failure);
+    if put.is_err() {
+        // SAFETY: it stays unknown.
+        unsafe { libc::munmap(fresh.cast(), PAGE) };
+    }
+    number
 }
 
 /// A value that every process makes for itself. In a forked child, where a lock of the parent's
