@@ -20,7 +20,8 @@ function M.uncompiled(f)
 end
 
 -- In a task, cancellation ends a protected function by an error that no `try` has thrown.
--- So that its finalizers run all the same, the task notes them as long as it is in one.
+-- So that its finalizers run all the same, the task notes them as long as it is in one:
+-- `noted` is how many there are, nil outside.
 local running_task, is_cancellation
 
 --- Tells how to find the running task (a table), and what ends its waits.
@@ -28,34 +29,29 @@ function M.attach(find, recognise)
   running_task, is_cancellation = find, recognise
 end
 
--- How many finalizers are noted when a protected function begins; false outside of tasks.
-local function mark_begin()
-  local task = running_task()
-  if not task then return false end
-  task.finalizers = task.finalizers or {}
-  return #task.finalizers
-end
-
--- Forgets the finalizers noted since; runs them, last first, after a cancellation.
-local function forget(mark, ok, thrown)
-  local task = running_task()
-  local noted = task and task.finalizers
-  if not noted then return end
+-- Forgets the finalizers noted since there were `before`; runs them, last first, after a
+-- cancellation.
+local function forget(task, before, ok, thrown)
   local run = not ok and is_cancellation(thrown)
-  for i = #noted, mark + 1, -1 do
-    local finalizer = noted[i]
-    noted[i] = nil
+  for i = task.noted, (before or 0) + 1, -1 do
+    local finalizer = task.finalizers[i]
+    task.finalizers[i], task.noted = nil, i - 1
     if run then pcall(finalizer) end
   end
-  if mark == 0 then task.finalizers = nil end
+  task.noted = before
+end
+
+local function note(task, finalizer)
+  local number, list = task.noted + 1, task.finalizers or {}
+  list[number] = finalizer
+  task.noted, task.finalizers = number, list
 end
 
 --- Makes a `try`: it returns its arguments if the first is true; otherwise it calls
 -- `finalizer` (if any) without arguments and throws the second as an exception.
 function M.newtry(finalizer)
   local task = running_task and running_task()
-  local noted = task and task.finalizers
-  if noted and finalizer ~= nil then noted[#noted + 1] = finalizer end
+  if task and task.noted and finalizer ~= nil then note(task, finalizer) end
   return function(...)
     local ok, payload = ...
     if ok then return ... end
@@ -64,10 +60,8 @@ function M.newtry(finalizer)
   end
 end
 
--- What a protected call comes to, from what `pcall` says of it. `mark` tells which
--- finalizers were there before.
-local function outcome(mark, ok, ...)
-  if mark then forget(mark, ok, ...) end
+-- What a protected call comes to, from what `pcall` says of it.
+local function outcome(ok, ...)
   if ok then return ... end
   local thrown = ...
   if is(thrown) then return nil, thrown[1] end
@@ -75,29 +69,46 @@ local function outcome(mark, ok, ...)
 end
 M.uncompiled(outcome)
 
+-- The same in a task, which had noted `before` finalizers.
+local function outcome_in(task, before, ok, ...)
+  if task.noted then forget(task, before, ok, ...) end
+  if ok then return ... end
+  return outcome(ok, ...)
+end
+M.uncompiled(outcome_in)
+
+local function run_in(task, f, ...)
+  local before = task.noted
+  task.noted = before or 0
+  return outcome_in(task, before, pcall(f, ...))
+end
+
 -- Where a coroutine can yield through `pcall`: everywhere but in PUC Lua 5.1.
 local function protect(f)
   return function(...)
-    return outcome(running_task and mark_begin(), pcall(f, ...))
+    local task = running_task and running_task()
+    if task then return run_in(task, f, ...) end
+    return outcome(pcall(f, ...))
   end
 end
 
 -- Elsewhere the function runs in a coroutine of its own, and whatever it yields is
 -- passed on.
-local function pass(co, mark, ok, ...)
+local function pass(co, ok, ...)
   if ok and status(co) == "suspended" then
-    return pass(co, mark, resume(co, yield(...)))
+    return pass(co, resume(co, yield(...)))
   end
-  return outcome(mark, ok, ...)
+  return outcome(ok, ...)
 end
 
 local function protect_by_coroutine(f)
   return function(...)
-    local mark = running_task and mark_begin()
+    local task = running_task and running_task()
     -- Tasks can wait anywhere.
-    if mark or not running() then return outcome(mark, pcall(f, ...)) end
+    if task then return run_in(task, f, ...) end
+    if not running() then return outcome(pcall(f, ...)) end
     local co = create(function(...) return f(...) end)
-    return pass(co, mark, resume(co, ...))
+    return pass(co, resume(co, ...))
   end
 end
 

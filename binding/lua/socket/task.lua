@@ -162,7 +162,7 @@ function primitives.ended(task, ...)
     task.origin = { err = err, name = task.name, traceback = select(3, ...) }
   end
   local known = alive[task]
-  task.id, task.raise, task.scope, task.finalizers = false, nil, nil, nil
+  task.id, task.raise, task.scope, task.finalizers, task.noted = false, nil, nil, nil, nil
   local joined = false
   while task.joiners and take(task.joiners) do joined = true end
   if task.at_end then task.at_end(task) end
