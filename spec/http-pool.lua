@@ -50,16 +50,28 @@ local function newpool(options)
   return t.closing(http.pool:new(options))
 end
 
-local function get(url, pool, fields)
-  local target = {}
-  local reqt = { url = url, pool = pool, sink = (ltn12.sink.table(target)), timeout = 5 }
-  for name, value in pairs(fields or {}) do reqt[name] = value end
-  local ok, code = http.request(reqt)
-  if not ok then return nil, code end
-  return table.concat(target), code
+-- A request that asks for no more than a URL goes another way than one with a timeout: each test is made with both.
+local seconds
+
+local function fix(name, fn)
+  for _, given in ipairs { 5, false } do
+    t.fix(name .. (given and "" or ", bare"), function()
+      seconds = given or nil
+      fn()
+    end)
+  end
 end
 
-t.fix("a connection is used again", function()
+local function get(url, pool, fields)
+  local target = {}
+  local reqt = { url = url, pool = pool, sink = (ltn12.sink.table(target)), timeout = seconds }
+  for name, value in pairs(fields or {}) do reqt[name] = value end
+  local ok, code, headers = http.request(reqt)
+  if not ok then return nil, code end
+  return table.concat(target), code, headers
+end
+
+fix("a connection is used again", function()
   local url, child = serve { { OK, OK, OK } }
   local pool = newpool()
   for _ = 1, 3 do t.equal(get(url, pool), "hello") end
@@ -72,7 +84,7 @@ t.fix("a connection is used again", function()
   t.equal(pool:statistics().idle, 0)
 end)
 
-t.fix("chunked and bodiless responses leave it usable", function()
+fix("chunked and bodiless responses leave it usable", function()
   local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"
   local url = serve { { chunked, "HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", OK } }
   local pool = newpool()
@@ -83,7 +95,7 @@ t.fix("chunked and bodiless responses leave it usable", function()
   t.equal(pool:statistics().opened, 1)
 end)
 
-t.fix("the default is a connection for each request", function()
+fix("the default is a connection for each request", function()
   local url, child = serve { { OK }, { OK } }
   t.equal(http.request(url), "hello")
   t.equal(http.request(url), "hello")
@@ -92,7 +104,7 @@ t.fix("the default is a connection for each request", function()
   t.equal(http.pool:statistics().idle, 0)
 end)
 
-t.fix("CONNECTION changes the default, the field wins", function()
+fix("CONNECTION changes the default, the field wins", function()
   local url = serve { { OK, OK }, { OK } }
   t.finally(function() http.CONNECTION = "close" http.pool:close() end)
   http.CONNECTION = "keep-alive"
@@ -104,7 +116,7 @@ t.fix("CONNECTION changes the default, the field wins", function()
   t.equal(http.pool:statistics().idle, 0)
 end)
 
-t.fix("not used again: what the response or its framing forbids", function()
+fix("not used again: what the response or its framing forbids", function()
   local closing = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
   local old = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
   local both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -116,7 +128,7 @@ t.fix("not used again: what the response or its framing forbids", function()
   t.equal(pool:statistics().reused, 0)
 end)
 
-t.fix("HTTP/1.0 may keep it expressly", function()
+fix("HTTP/1.0 may keep it expressly", function()
   local old = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello"
   local url = serve { { old, old } }
   local pool = newpool()
@@ -125,7 +137,7 @@ t.fix("HTTP/1.0 may keep it expressly", function()
   t.equal(pool:statistics().reused, 1)
 end)
 
-t.fix("not used again: a body that was not read", function()
+fix("not used again: a body that was not read", function()
   local url = serve { { OK }, { OK } }
   local pool = newpool()
   get(url, pool, { sink = function() return nil, "enough" end })
@@ -133,7 +145,7 @@ t.fix("not used again: a body that was not read", function()
   t.equal(pool:statistics().opened, 2)
 end)
 
-t.fix("one that the server has closed is noticed", function()
+fix("one that the server has closed is noticed", function()
   local url, child = serve { { OK }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -144,7 +156,7 @@ t.fix("one that the server has closed is noticed", function()
   t.equal(pool:statistics().retried, 0)
 end)
 
-t.fix("one that closes under the request: asked once more", function()
+fix("one that closes under the request: asked once more", function()
   local url, child = serve { { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -155,7 +167,7 @@ t.fix("one that closes under the request: asked once more", function()
   t.equal(pool:statistics().retried, 1)
 end)
 
-t.fix("only once, and only there", function()
+fix("only once, and only there", function()
   local url = serve { { "wait" }, { OK, "wait" }, { "wait" }, { OK } }
   local pool = newpool()
   t.returns({ n = 2, nil, "closed" }, get(url, pool))
@@ -163,7 +175,7 @@ t.fix("only once, and only there", function()
   t.returns({ n = 2, nil, "closed" }, get(url, pool))
 end)
 
-t.fix("never when something was answered, or twice might do harm", function()
+fix("never when something was answered, or twice might do harm", function()
   local url = serve { { OK, "HTTP/1" }, { OK, "wait" }, { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -175,7 +187,7 @@ t.fix("never when something was answered, or twice might do harm", function()
   t.equal(pool:statistics().retried, 1)
 end)
 
-t.fix("a source that cannot be rewound is not sent twice", function()
+fix("a source that cannot be rewound is not sent twice", function()
   local url = serve { { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -184,7 +196,7 @@ t.fix("a source that cannot be rewound is not sent twice", function()
   }))
 end)
 
-t.fix("limits", function()
+fix("limits", function()
   local answers = {}
   for i = 1, 4 do answers[i] = { OK } end
   local one, two = serve(answers), serve(answers)
@@ -202,7 +214,7 @@ t.fix("limits", function()
   t.equal(short:statistics().opened, 2)
 end)
 
-t.fix("places: constructor and scheme keep apart", function()
+fix("places: constructor and scheme keep apart", function()
   local url = serve { { OK }, { OK }, { OK } }
   local pool = newpool()
   local function mine() return socket.tcp() end
@@ -215,20 +227,63 @@ t.fix("places: constructor and scheme keep apart", function()
   t.equal(pool:statistics().opened, 3)
 end)
 
-t.fix("a redirect uses the connection again", function()
+fix("a redirect uses the connection again", function()
   local url, child = serve { { "HTTP/1.1 302 F\r\nLocation: /n\r\nContent-Length: 3\r\n\r\nold", OK } }
   t.equal(get(url, newpool()), "hello")
   t.equal(child:read(), "1 GET / HTTP/1.1")
   t.equal(child:read(), "1 GET /n HTTP/1.1")
 end)
 
-t.fix("time limits of one request do not outlive it", function()
+fix("time limits of one request do not outlive it", function()
   local url = serve { { OK, OK } }
   local pool = newpool()
   t.equal(get(url, pool, { timeout = 0.5 }), "hello")
   socket.sleep(0.6)
   t.equal(get(url, pool), "hello")
   t.equal(pool:statistics().reused, 1)
+end)
+
+-- A server that sends back what it was sent, over one connection.
+local ECHO = [[
+  local socket = require "socket"
+  local server = assert(socket.bind("127.0.0.1", 0))
+  print((select(2, server:getsockname())))
+  local client = server:accept()
+  client:settimeout(5)
+  while true do
+    local head = client:receive("*h")
+    if not head then break end
+    client:send("HTTP/1.1 200 OK\r\nContent-Length: " .. #head .. "\r\n\r\n" .. head)
+  end
+]]
+
+t.fix("what is sent is the same, however little was asked for", function()
+  local url = "http://127.0.0.1:" .. t.spawn(ECHO):read() .. "/a;b?c=d"
+  local pool = newpool()
+  local canonic, agent = require("socket.headers").canonic, http.USERAGENT
+  t.finally(function() canonic.te, http.USERAGENT = "TE", agent end)
+  local function same()
+    seconds = 5
+    local full = t.ok(get(url, pool))
+    seconds = nil
+    for _ = 1, 2 do t.equal(get(url, pool), full) end
+    t.equal(get(url, pool, { method = "GET", connection = "keep-alive" }), full)
+    return full
+  end
+  t.match(same(), "^GET /a;b%?c=d HTTP/1.1\r\nHost: 127.0.0.1:%d+\r\nUser%-Agent: [^\r]+\r\nConnection: keep%-alive, TE\r\n")
+  canonic.te, http.USERAGENT = "Te", nil
+  t.match(same(), "^GET [^\r]+\r\nHost: [^\r]+\r\nConnection: [^\r]+\r\nTe: trailers\r\n\r\n$")
+  t.equal(pool:statistics().opened, 1)
+end)
+
+t.fix("a bare request is told where it led", function()
+  local url = serve { { t.lines("HTTP/1.1 302 F", "Location: /n", "Content-Length: 0", ""), OK, OK } }
+  local pool = newpool()
+  local body, code, headers = get(url, pool)
+  t.same({ body, code }, { "hello", 200 })
+  t.same({ http.location(headers) }, { url .. "n", 1 })
+  body, code, headers = get(url, pool)
+  t.same({ http.location(headers) }, { url, 0 })
 end)
 
 t.done()

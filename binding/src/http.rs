@@ -135,18 +135,38 @@ unsafe fn collect(l: *mut lua_State, fields: &mut [Field<'_>]) -> Option<usize> 
         if lua::lua_istable(l, FIELDS) != 0 {
             count = collect_given(l, fields, &mut given)?;
         }
-        for (rank, _) in given.iter().enumerate().filter(|(_, given)| !**given) {
-            let value = match rank {
-                TE => &b"trailers"[..],
-                _ => match lua::lua_type(l, HOST + rank as c_int) {
-                    lua::LUA_TSTRING => stack::check_bytes(l, HOST + rank as c_int).get(),
-                    lua::LUA_TNIL => continue,
-                    _ => return None,
-                },
+        let mut values = [None, None, None, Some(&b"trailers"[..])];
+        for (arg, value) in (HOST..).zip(&mut values).take(USUAL - 1) {
+            match lua::lua_type(l, arg) {
+                lua::LUA_TSTRING => *value = Some(stack::check_bytes(l, arg).get()),
+                lua::LUA_TNIL => {}
+                _ => return None,
+            }
+        }
+        for (value, _) in values.iter_mut().zip(given).filter(|(_, given)| *given) {
+            *value = None;
+        }
+        let rest = fields.get_mut(count..)?;
+        Some(count + add_usual(l, values, rest)?)
+    }
+}
+
+/// Adds those of the usual fields that have a value.
+unsafe fn add_usual<'a>(
+    l: *mut lua_State,
+    values: [Option<&'a [u8]>; USUAL],
+    fields: &mut [Field<'a>],
+) -> Option<usize> {
+    // SAFETY: as in `request`.
+    unsafe {
+        let mut count = 0;
+        for ((rank, value), name) in values.into_iter().enumerate().zip(USUAL_NAMES) {
+            let Some(value) = value else {
+                continue;
             };
-            let name = head::ORDER[rank];
-            stack::push_bytes(l, name);
-            let spelled = spelled(l, CANONIC).unwrap_or(name);
+            debug_assert_eq!(name.to_bytes(), head::ORDER[rank]);
+            lua::lua_getfield(l, CANONIC, name.as_ptr());
+            let spelled = text_on_top(l).unwrap_or(name.to_bytes());
             lua::lua_pop(l, 1);
             *fields.get_mut(count)? = Field::known(rank, spelled, value);
             count += 1;
@@ -204,10 +224,18 @@ unsafe fn spelled<'a>(l: *mut lua_State, table: c_int) -> Option<&'a [u8]> {
         }
         lua::lua_pushvalue(l, -1);
         lua::lua_rawget(l, table);
-        let found = lua::lua_type(l, -1) == lua::LUA_TSTRING;
-        let text = found.then(|| stack::check_bytes(l, -1).get());
+        let text = text_on_top(l);
         lua::lua_pop(l, 1);
         text
+    }
+}
+
+/// The text on top, if there is one.
+unsafe fn text_on_top<'a>(l: *mut lua_State) -> Option<&'a [u8]> {
+    // SAFETY: as in `request`.
+    unsafe {
+        let is_text = lua::lua_type(l, -1) == lua::LUA_TSTRING;
+        is_text.then(|| stack::check_bytes(l, -1).get())
     }
 }
 
@@ -222,6 +250,103 @@ unsafe fn whole(l: *mut lua_State) -> Option<u64> {
         let number = lua::lua_tonumber(l, -1);
         let plain = (0.0..1e14).contains(&number) && number.fract() == 0.0;
         plain.then_some(number as u64)
+    }
+}
+
+/// `plain(request, connection, canonic, useragent)`: the text of the request that the table
+/// asks for, the authority, and the pool if the table names one; nothing if it asks for more
+/// than to get a plain URL over a connection that is kept. `connection` is what it says of
+/// that unless it says something else.
+unsafe extern "C-unwind" fn plain(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua. What the fields point at lies in the arguments, and nothing
+    // collects garbage until it is written.
+    unsafe {
+        lua::luaL_checktype(l, CANONIC, lua::LUA_TTABLE);
+        lua::lua_settop(l, CANONIC + 1);
+        let Some(wish) = read_wish(l) else {
+            return 0;
+        };
+        let place = guard(l, || Place::parse(wish.url.get()));
+        let Some(place) = place.filter(|place| place.scheme == b"http") else {
+            return 0;
+        };
+        let agent = match lua::lua_type(l, CANONIC + 1) {
+            lua::LUA_TSTRING => Some(stack::check_bytes(l, CANONIC + 1).get()),
+            lua::LUA_TNIL => None,
+            _ => return 0,
+        };
+        let values = [
+            Some(place.authority),
+            agent,
+            Some(&b"keep-alive, TE"[..]),
+            Some(&b"trailers"[..]),
+        ];
+        let scratch = scratch::open(l);
+        let mut fields = [Field::default(); USUAL];
+        let Some(count) = add_usual(l, values, &mut fields) else {
+            return 0;
+        };
+        let clean = guard(l, || {
+            let out = &mut (*scratch).out;
+            head::write(b"GET", place.target, &mut fields[..count], out)
+        });
+        if !clean {
+            return 0;
+        }
+        scratch::push_out(l, scratch);
+        stack::push_bytes(l, place.authority);
+        match wish.has_pool {
+            true => lua::lua_pushvalue(l, POOL),
+            false => lua::lua_pushnil(l),
+        }
+        3
+    }
+}
+
+/// What a plain request asks for.
+struct Wish {
+    url: stack::Bytes,
+    /// There is a pool at `POOL`.
+    has_pool: bool,
+}
+
+/// Reads the table at 1. `None` if it asks for more than `plain` does, or may do so.
+unsafe fn read_wish(l: *mut lua_State) -> Option<Wish> {
+    // SAFETY: as in `plain`; the texts stay in the table.
+    unsafe {
+        if lua::lua_type(l, 1) != lua::LUA_TTABLE
+            || lua::lua_getmetatable(l, 1) != 0
+            || lua::lua_getmetatable(l, CANONIC) != 0
+        {
+            return None;
+        }
+        lua::lua_pushnil(l); // for the pool
+        let (mut url, mut has_pool) = (None, false);
+        let is_text = |index| lua::lua_type(l, index) == lua::LUA_TSTRING;
+        let says =
+            |index, word: &[u8]| is_text(index) && stack::check_bytes(l, index).get() == word;
+        let mut stays = says(2, b"keep-alive");
+        lua::lua_pushnil(l);
+        while lua::lua_next(l, 1) != 0 {
+            if !is_text(-2) {
+                return None;
+            }
+            match stack::check_bytes(l, -2).get() {
+                b"url" if is_text(-1) => url = Some(stack::check_bytes(l, -1)),
+                b"connection" if says(-1, b"keep-alive") => stays = true,
+                b"pool" if lua::lua_istable(l, -1) != 0 => {
+                    lua::lua_pushvalue(l, -1);
+                    lua::lua_replace(l, POOL);
+                    (has_pool, stays) = (true, true);
+                }
+                b"method" if says(-1, b"GET") => {}
+                b"sink" | b"simple" | b"target" => {}
+                _ => return None,
+            }
+            lua::lua_pop(l, 1);
+        }
+        let url = url.filter(|_| stays)?;
+        Some(Wish { url, has_pool })
     }
 }
 
@@ -376,6 +501,7 @@ const FUNCTIONS: &[(&CStr, lua_CFunction)] = &[
     (c"headers", headers),
     (c"now", now),
     (c"place", place),
+    (c"plain", plain),
     (c"process", process),
     (c"request", request),
     (c"response", response),
@@ -389,10 +515,12 @@ const FIELDS: c_int = 7;
 const SPELLED: c_int = 8;
 const BODY: c_int = 9;
 
-/// How many fields every request has: the first of [`head::ORDER`].
+/// Where `plain` puts the pool.
+const POOL: c_int = CANONIC + 2;
+
+/// How many fields every request has, and their names: the first of [`head::ORDER`].
 const USUAL: usize = 4;
-/// The last of them, which always says the same.
-const TE: usize = USUAL - 1;
+const USUAL_NAMES: [&CStr; USUAL] = [c"host", c"user-agent", c"connection", c"te"];
 
 /// A table of this size is made at once.
 const USUAL_FIELDS: c_int = 8;

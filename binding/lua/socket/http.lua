@@ -97,12 +97,13 @@ local function perform(reqt, state)
       h:close()
       return 1, 200, location and { location = location }
     end
-    if reqt.cookies then reqt.cookies:receive(r, headers) end
+    local bare = r.text
+    if not bare and reqt.cookies then reqt.cookies:receive(r, headers) end
     local following = code >= 300 and redirect.follow(M, r, code, headers)
     if not following then
       describe(headers, r, location)
       local sink = reqt.sink
-      if reqt.on_headers then sink = chooses(r, h, code, headers, line) end
+      if not bare and reqt.on_headers then sink = chooses(r, h, code, headers, line) end
       exchange.finish(r, h, code, headers, sink)
       return 1, code, headers, line
     end
@@ -126,7 +127,7 @@ end
 
 -- Whether whoever waits within can do so through a pcall: always in tasks.
 local function waits_through_pcall()
-  if YIELDABLE or not coroutine.running() then return true end
+  if not coroutine.running() then return true end
   local task = package.loaded["socket.task"]
   return task and task.current() ~= nil
 end
@@ -140,15 +141,15 @@ local function pass(state, co, ok, ...)
 end
 
 local function guarded(reqt)
-  local state = {}
-  if waits_through_pcall() then return settle(state, pcall(perform, reqt, state)) end
+  local state = { h = nil }
+  if YIELDABLE or waits_through_pcall() then return settle(state, pcall(perform, reqt, state)) end
   local co = coroutine.create(perform)
   return pass(state, co, coroutine.resume(co, reqt, state))
 end
 
 local function check(reqt)
   local limit = reqt.maxredirects
-  if limit ~= nil and limit ~= false and type(limit) ~= "number" then
+  if limit and type(limit) ~= "number" then
     error("bad maxredirects (number or false expected, got " .. type(limit) .. ")", 0)
   end
   if reqt.url == nil and reqt.host == nil and reqt.path == nil then socket.try(nil, "invalid url") end

@@ -37,6 +37,7 @@ local function proxyplace(r)
 end
 
 local function open(http, r)
+  prepare.complete(http, r)
   local create = prepare.constructor(r, http)
   local host, port = proxyplace(r)
   local h = http.open(host, port, create)
@@ -52,10 +53,10 @@ local function reuse(http, r)
   r.own, h.complete = true, nil
   if r.instant then
     h.c = deadline.timed(h.c, r.instant)
-  else
-    local ok, err = h.c:settimeout(http.TIMEOUT)
-    if not ok then h.try(nil, err) end
+    return h
   end
+  local ok, err = h.c:settimeout(http.TIMEOUT)
+  if not ok then h.try(nil, err) end
   return h
 end
 
@@ -123,12 +124,13 @@ end
 
 -- The request, as far as it goes out in one piece, and whether that is all of it.
 local function compose(r, h)
+  if h.whole == nil then h.whole = h.c.receiveany ~= nil end
+  if r.text then return r.text, true end
   local body = r.body
   if body then
     local inone = #body <= SMALL and tonumber(r.headers["content-length"]) == #body and not r.expect and not r.reqt.step
     if not inone then body = nil end
   end
-  if h.whole == nil then h.whole = h.c.receiveany ~= nil end
   local text, err = message.request(r, body)
   if not text then h.try(nil, err) end
   return text, body ~= nil or not r.hasbody
@@ -188,7 +190,7 @@ local function askatonce(h, text)
   local code, line, persistent, headers, length = message.receivehead(sock)
   if not code then return nil, line, persistent end
   h.persistent, h.length = persistent, length
-  if code >= 200 then return code, line, headers end
+  if code >= 200 or code < 100 then return code, line, headers end
   h.code, h.line, h.headers = code, line, headers
   return true
 end
@@ -214,7 +216,8 @@ local function askagain(http, r, state)
   local h = reuse(http, r)
   if not h then return nil end
   state.h = h
-  local text, all = compose(r, h)
+  local text, all = r.text, true
+  if not text then text, all = compose(r, h) end
   local ok, err, code, line, answer
   if all then
     code, line, answer = askatonce(h, text)
@@ -244,8 +247,8 @@ function M.begin(http, r, state)
   return h, receive(r, h, send(r, h))
 end
 
-function M.hasbody(method, code)
-  return method ~= "HEAD" and code ~= 204 and code ~= 304 and not (code >= 100 and code < 200)
+local function hasbody(method, code)
+  return (code >= 200 or code < 100) and method ~= "HEAD" and code ~= 204 and code ~= 304
 end
 
 -- The content coding, if it is one that we decode.
@@ -272,13 +275,15 @@ end
 
 local function staysopen(h, connection)
   if connection == nil then return h.persistent end
-  if connection == "keep-alive" then return true end
   return not message.has(connection, "close") and (h.persistent or message.has(connection, "keep-alive"))
 end
 
 -- Back to the pool, or closed.
 local function release(r, h, headers, complete)
-  if r.keep and complete and r.own and not h.spoiled and staysopen(h, headers.connection) then
+  local keep = r.keep and complete and r.own and not h.spoiled
+  local connection = headers.connection
+  if keep and connection ~= "keep-alive" then keep = staysopen(h, connection) end
+  if keep then
     if r.instant then h.c = deadline.untimed(h.c) end
     r.pool:put(r.key, h)
   else
@@ -324,9 +329,9 @@ end
 
 function M.finish(r, h, code, headers, sink)
   local complete = true
-  if M.hasbody(r.method, code) then
+  if hasbody(r.method, code) then
     local reqt = r.reqt
-    local special = r.decompress or reqt.maxbody or reqt.step or not r.own
+    local special = not r.own or not r.text and (r.decompress or reqt.maxbody or reqt.step)
     if special or not receivesmall(h, sink or NULL) then receivebody(r, h, headers, sink) end
     complete = h.complete
   end
@@ -335,7 +340,7 @@ end
 
 -- The same for a body nobody wants, without waiting for much of it.
 function M.discard(r, h, code, headers)
-  local complete = not M.hasbody(r.method, code)
+  local complete = not hasbody(r.method, code)
   if not complete and r.keep then
     local how, length = body.framing(headers)
     if how == "length" and length <= DRAIN then

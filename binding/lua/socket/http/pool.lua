@@ -49,10 +49,7 @@ end
 
 -- A connection on which something has arrived since is closed by the server, or out of step. Our own sockets know, and have
 -- TLS read what is not for us.
-local function quiet(connection)
-  local sock = connection.c
-  local isquiet = sock.isquiet
-  if isquiet then return isquiet(sock) end
+local function isquiet(sock)
   if not sock.getfd then return false end
   local ready = socket.select({ sock }, nil, 0)
   return not ready[1]
@@ -71,11 +68,11 @@ function methods:take(place)
   if not (instant - stack[1].since <= self.idletime) then expire(self, stack, instant) end
   local n = stack.n
   while n > 0 do
-    local connection = stack[n]
+    local connection, counts = stack[n], self.counts
     stack[n], stack.n = nil, n - 1
     self.idle = self.idle - 1
-    local counts = self.counts
-    if quiet(connection) then
+    local sock = connection.c
+    if (sock.isquiet or isquiet)(sock) then
       counts.reused = counts.reused + 1
       return connection
     end

@@ -2,6 +2,7 @@
 --
 -- Private to `socket.http`. The caller's table is read, never written.
 
+local canonical = require "socket.headers"
 local core = require "socket.http.core"
 local deadline = require "socket.http.deadline"
 local message = require "socket.http.message"
@@ -268,7 +269,7 @@ end
 
 -- The URL of a hop, without credentials.
 function M.url(r)
-  if r.plain then return r.reqt.url end
+  if r.url then return r.url end
   local parts, place = M.parts(r), r.scheme .. "://" .. r.authority
   return place .. url.build { path = parts.path or "", params = parts.params, query = parts.query, fragment = parts.fragment }
 end
@@ -282,7 +283,7 @@ local function begin(http, reqt)
   if entry and (not port or number ~= entry.port and port ~= entry.port) then
     return {
       reqt = reqt, method = method, scheme = scheme, entry = entry, host = host, port = port or entry.port, target = target,
-      authority = whole, useragent = http.USERAGENT, plain = true,
+      authority = whole, useragent = http.USERAGENT, url = reqt.url,
     }
   end
   local r = { reqt = reqt, method = method, useragent = http.USERAGENT }
@@ -292,8 +293,30 @@ local function begin(http, reqt)
   return r
 end
 
+-- Where many requests go to one place, most of them ask for nothing but a plain URL over a connection that is kept. Such a
+-- one is its `text`, and where it goes; the other fields are found out when no connection is there (`complete`).
+local function bare(http, reqt)
+  local entry = http.schemes.http
+  if http.PROXY or not entry or entry.port ~= 80 then return nil end
+  local text, place, pool = core.plain(reqt, http.CONNECTION, canonical.canonic, http.USERAGENT)
+  if not text then return nil end
+  return {
+    reqt = reqt, method = "GET", text = text, url = reqt.url, keep = true, key = place, pool = pool or http.pool, own = true,
+  }
+end
+
+-- What is missing in a request that is nothing but its text.
+function M.complete(http, r)
+  if r.scheme then return end
+  for name, value in pairs(begin(http, r.reqt)) do r[name] = value end
+end
+
 -- Everything about one hop. `instant` is when it must be over.
 function M.request(http, reqt, instant)
+  if reqt.connection == "keep-alive" or reqt.pool or http.CONNECTION == "keep-alive" then
+    local r = bare(http, reqt)
+    if r then return r end
+  end
   local r, proxy = begin(http, reqt), reqt.proxy
   if instant then r.instant = instant end
   if proxy == nil then proxy = http.PROXY end

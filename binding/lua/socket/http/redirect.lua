@@ -66,6 +66,7 @@ end
 -- The request that follows, or nil if the response is to be returned as it is.
 function M.follow(http, r, code, headers)
   if not CODES[code] or not allowed(r) then return nil end
+  prepare.complete(http, r)
   local location = string.match(headers.location or "", "^%s*(.-)%s*$")
   if location == "" then return nil end
   local target = url.absolute(base(r), location)
