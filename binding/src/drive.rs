@@ -159,6 +159,9 @@ where
             }
             let exit = wait::way_out(l, scheduler);
             if wait::is_interrupted(scheduler) {
+                if !busy {
+                    guard(l, || op.abandon(&mut *subject));
+                }
                 return wait::refuse(l, scheduler, exit);
             }
             if let Some(exit) = exit {

@@ -71,10 +71,17 @@ function M.fill(object)
     return last
   end
   object:settimeout(0)
+  -- What is on its way to the other end makes room here; so does what the system sends to ask, after 0.2 seconds, whether
+  -- there is room at the other end.
+  local core = socket()
+  local last = core.gettime()
   repeat
-    repeat until not write(block)
-    socket().select(nil, { object }, 0.05) -- what is on its way to the other end makes room here
-  until not write("x")
+    if write(block) then
+      last = core.gettime()
+    else
+      core.sleep(0.01)
+    end
+  until core.gettime() - last > 0.3
   return sent
 end
 
