@@ -6,8 +6,9 @@
 //!    [`handshake`], the operation that sets it up.
 //! 2. [`context`]: what sessions are made from, and [`identity`], [`trust`],
 //!    [`ciphers`], [`groups`]: its parts.
-//! 3. [`verdict`] and `verifier`: what a peer's certificates are worth.
+//! 3. [`verdict`], `climb` and `verifier`: what a peer's certificates are worth.
 //! 4. [`certificate`]: what is written in one, and [`issued`]: whether it has issued another.
+//! 5. `finished`: what names a session of TLS 1.2, which rustls does not tell.
 //!
 //! No part of it holds a descriptor or reads the monotonic clock.
 
