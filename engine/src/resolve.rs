@@ -133,12 +133,22 @@ impl Query {
 
 /// A look-up under way on another thread.
 pub struct Lookup<T> {
-    answer: Arc<Mutex<Option<Result<T>>>>,
+    shared: Arc<Mutex<Shared<T>>>,
     fd: Fd,
+    /// See [`Shared::signal`].
+    signal: Fd,
     /// What asks the system; none if the answer was known.
     ask: Option<Ask<T>>,
     /// The process whose thread looks up: there is none in a forked child.
     process: i32,
+}
+
+/// What the owner and the thread of a look-up share.
+struct Shared<T> {
+    answer: Option<Result<T>>,
+    /// The other end of the descriptor, by which the thread tells that the answer has come; none
+    /// if nobody waits any more. It is the owner's, so that no thread keeps a descriptor open.
+    signal: Fd,
 }
 
 type Ask<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
@@ -150,24 +160,27 @@ impl<T: Send + 'static> Lookup<T> {
     }
 
     fn begin(ask: Ask<T>) -> Result<Lookup<T>> {
-        let (ours, theirs) = sys::socketpair().map_err(Error::Os)?;
+        let (fd, signal) = sys::socketpair().map_err(Error::Os)?;
+        silence(fd);
+        let answer = None;
         let lookup = Lookup {
-            answer: Arc::default(),
-            fd: ours,
+            shared: Arc::new(Mutex::new(Shared { answer, signal })),
+            fd,
+            signal,
             ask: Some(Arc::clone(&ask)),
             process: sys::pid(),
         };
-        let signal = Signal(theirs);
-        signal.silence(ours);
-        let answer = Arc::clone(&lookup.answer);
+        let shared = Arc::clone(&lookup.shared);
         let work = Box::new(move || {
             // Nobody wants the answer of one that was abandoned before its turn came.
-            if Arc::strong_count(&answer) > 1 {
-                // Who waits must hear of a panic, too.
-                let found = catch_unwind(AssertUnwindSafe(|| ask()));
-                *lock(&answer) = Some(found.unwrap_or(Err(Error::Resolve(sys::EAI_FAIL))));
+            if lock(&shared).signal == sys::INVALID {
+                return;
             }
-            drop(signal);
+            // Who waits must hear of a panic, too.
+            let found = catch_unwind(AssertUnwindSafe(|| ask()));
+            let mut shared = lock(&shared);
+            shared.answer = Some(found.unwrap_or(Err(Error::Resolve(sys::EAI_FAIL))));
+            tell(shared.signal);
         });
         threads::submit(lookup.id(), work)?;
         Ok(lookup)
@@ -178,7 +191,7 @@ impl<T: Send + 'static> Lookup<T> {
         if self.fd != sys::INVALID && self.process != sys::pid() {
             return self.begin_again();
         }
-        let answer = lock(&self.answer).take();
+        let answer = lock(&self.shared).answer.take();
         if answer.is_some() {
             self.close();
         }
@@ -205,8 +218,12 @@ impl<T> Lookup<T> {
     /// One that is over already.
     pub fn known(answer: Result<T>) -> Lookup<T> {
         Lookup {
-            answer: Arc::new(Mutex::new(Some(answer))),
+            shared: Arc::new(Mutex::new(Shared {
+                answer: Some(answer),
+                signal: sys::INVALID,
+            })),
             fd: sys::INVALID,
+            signal: sys::INVALID,
             ask: None,
             process: 0,
         }
@@ -227,14 +244,21 @@ impl<T> Lookup<T> {
         closings::note(self.fd);
         sys::close(self.fd);
         self.fd = sys::INVALID;
+        // A forked child has no thread that could use it, but perhaps one that held the lock.
         if self.process == sys::pid() {
+            let mut shared = lock(&self.shared);
+            shared.signal = sys::INVALID;
+            sys::close(self.signal);
+            drop(shared);
             threads::withdraw(self.id());
+        } else {
+            sys::close(self.signal);
         }
     }
 
     /// Names it among those that live.
     fn id(&self) -> usize {
-        Arc::as_ptr(&self.answer).addr()
+        Arc::as_ptr(&self.shared).addr()
     }
 }
 
@@ -244,27 +268,22 @@ impl<T> Drop for Lookup<T> {
     }
 }
 
-/// The look-up thread's end of the descriptor; letting it go is the signal.
-struct Signal(Fd);
-
-impl Signal {
-    /// Fills the way from `ours` to here, so that `ours` is not writable yet.
-    fn silence(&self, ours: Fd) {
-        sys::shrink_send_buffer(ours);
-        while sys::send(ours, &[0; 1024]).is_ok() {}
-    }
+/// Fills the way from `fd` to its other end, so that it is not writable yet.
+fn silence(fd: Fd) {
+    sys::shrink_send_buffer(fd);
+    while sys::send(fd, &[0; 1024]).is_ok() {}
 }
 
-impl Drop for Signal {
-    /// Closing it would do, if it were not for children of the process that have it, too.
-    fn drop(&mut self) {
-        let mut filling = Vec::with_capacity(4096);
-        while matches!(sys::recv(self.0, &mut filling), Ok(1..)) {
-            filling.clear();
-        }
-        let _ = sys::shutdown(self.0, sys::SHUT_RDWR);
-        sys::close(self.0);
+/// Makes the other end of `signal` readable and writable, if anybody still waits there.
+fn tell(signal: Fd) {
+    if signal == sys::INVALID {
+        return;
     }
+    let mut filling = Vec::with_capacity(4096);
+    while matches!(sys::recv(signal, &mut filling), Ok(1..)) {
+        filling.clear();
+    }
+    let _ = sys::shutdown(signal, sys::SHUT_RDWR);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -446,7 +465,7 @@ mod tests {
             *lock(&flag) = true;
             Ok(())
         });
-        let question = Arc::downgrade(&abandoned.as_ref().unwrap().answer);
+        let question = Arc::downgrade(&abandoned.as_ref().unwrap().shared);
         drop(abandoned);
         // Nothing of it waits for its turn.
         assert_eq!(question.strong_count(), 0);
