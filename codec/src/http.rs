@@ -1,6 +1,6 @@
 //! Heads of HTTP messages: status lines and fields, bytes in, bytes out.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::Output;
 
@@ -92,7 +92,7 @@ impl Fields {
         name: &mut Output,
         whole: &'a mut Output,
     ) -> Result<Option<&'a [u8]>, Flaw> {
-        let line = line(head, &mut self.at)?;
+        let (line, odd) = line(head, &mut self.at)?;
         if line.is_empty() {
             return Ok(None);
         }
@@ -105,12 +105,15 @@ impl Fields {
             return Err(Flaw::Malformed);
         }
         name.clear();
-        add(&line[..colon], name);
+        match odd {
+            true => add(&line[..colon], name),
+            false => name.extend(&line[..colon]),
+        }
         name.make_lowercase();
         let value = &line[colon + 1..];
         let value = &value[value.iter().take_while(|&&c| is_blank(c)).count()..];
         let continues = head.get(self.at).copied().is_some_and(is_blank);
-        if continues || memchr(b'\r', value).is_some() {
+        if continues || odd {
             self.put_together(head, value, whole)?;
             return Ok(Some(trimmed(whole.as_slice())));
         }
@@ -123,7 +126,7 @@ impl Fields {
         whole.clear();
         add(first, whole);
         while head.get(self.at).copied().is_some_and(is_blank) {
-            add(line(head, &mut self.at)?, whole);
+            add(line(head, &mut self.at)?.0, whole);
         }
         Ok(())
     }
@@ -164,22 +167,32 @@ fn decimal(text: &[u8]) -> Option<u64> {
     all.then(|| text.iter().fold(0, add))
 }
 
-/// The line at `at`, without its end, which is passed over.
-fn line<'a>(head: &'a [u8], at: &mut usize) -> Result<&'a [u8], Flaw> {
+/// The line at `at`, without its end, which is passed over; and whether there is another CR
+/// in it.
+fn line<'a>(head: &'a [u8], at: &mut usize) -> Result<(&'a [u8], bool), Flaw> {
     let rest = &head[*at..];
-    let end = memchr(b'\n', rest).unwrap_or(rest.len());
+    let first = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+    let (len, end, odd) = match &rest[first..] {
+        [b'\r', b'\n', ..] => (first, first + 1, false),
+        [] | [b'\n', ..] => (first, first, false),
+        other => {
+            let end = first + memchr(b'\n', other).unwrap_or(other.len());
+            let line = &rest[..end];
+            let len = line.strip_suffix(b"\r").unwrap_or(line).len();
+            (len, end, first < len)
+        }
+    };
     *at += (end + 1).min(rest.len());
-    if end > MAX_LINE {
-        return Err(Flaw::LineTooLong);
+    match end > MAX_LINE {
+        true => Err(Flaw::LineTooLong),
+        false => Ok((&rest[..len], odd)),
     }
-    let line = &rest[..end];
-    Ok(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// The first line, and where the next begins.
 pub fn first_line(head: &[u8]) -> Result<(&[u8], usize), Flaw> {
     let mut at = 0;
-    Ok((line(head, &mut at)?, at))
+    Ok((line(head, &mut at)?.0, at))
 }
 
 /// The parts of a URL as plain as most are, for a request: no credentials, no brackets,
