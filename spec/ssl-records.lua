@@ -67,6 +67,37 @@ local function converse(w, text, down, up)
   return w.a:receive "*a"
 end
 
+-- What comes close behind ---------------------------------------------------------------------------------------------
+
+-- Whoever ends the handshake says something in the same breath. The other one has to find it by the descriptor alone,
+-- which is all that other event loops look at.
+for _, version in ipairs(VERSIONS) do
+  t.test(version .. ": what follows the handshake is left to the kernel", function()
+    local w = wire(version)
+    local last, first = w.b, w.a
+    if version == "tlsv1_3" then last, first = w.a, w.b end
+    local spoken
+    local function shaken(object)
+      local done = object:dohandshake()
+      if done and object == last and not spoken then spoken = object:send "first words" end
+      return done
+    end
+    for _ = 1, 50 do
+      local client = shaken(w.a)
+      w.far:send((taken(w.near)))
+      local server = shaken(w.b)
+      if client and server then break end
+      w.near:send((taken(w.far)))
+    end
+    w.near:send((taken(w.far)))
+    t.equal(first:dohandshake(), true)
+    local plain = { getfd = function() return first:getfd() end }
+    t.equal(socket.select({ plain }, nil, 1)[1], plain)
+    t.equal(first:receive(11), "first words")
+    hang_up(w)
+  end)
+end
+
 -- Cuts ----------------------------------------------------------------------------------------------------------------
 
 -- Every byte alone, with a look at what it brings.

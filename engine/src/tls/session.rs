@@ -6,6 +6,7 @@
 //!
 //! Here are its bytes; [`setup`] has its handshake.
 
+mod framing;
 mod setup;
 
 use std::io::{self, BufRead, IoSlice, Write};
@@ -26,6 +27,7 @@ use crate::operation::Direction;
 use crate::sys::{self, Fd};
 use crate::transport::Transport;
 
+use framing::Framing;
 pub use setup::{Hello, Shaken};
 
 /// The newer of the two versions.
@@ -70,6 +72,8 @@ pub struct Session {
     own: Option<Arc<CertifiedKey>>,
     /// What came behind the client's first message; before that is there, how it begins.
     early: Vec<u8>,
+    /// Where in the peer's records its bytes are, until the handshake is done.
+    framing: Framing,
     /// An alert that there is no connection to send with.
     last_words: Vec<u8>,
     /// The handshake, as long as it lasts.
@@ -117,6 +121,7 @@ impl Session {
             refused: None,
             own: None,
             early: Vec::new(),
+            framing: Framing::default(),
             last_words: Vec::new(),
             transcript: None,
             finished: None,
@@ -314,7 +319,11 @@ impl Session {
 
     /// Takes bytes from below once, and puts what they mean into `into`.
     fn read(&mut self, fd: Fd, into: &mut Vec<u8>) -> sys::Result<()> {
-        let mut block = stock::take().ok_or(sys::ENOMEM)?;
+        let mut block = match self.room() {
+            Some(room) => exactly(room),
+            None => stock::take(),
+        }
+        .ok_or(sys::ENOMEM)?;
         let room = block.capacity() - block.len();
         let read = self.lower.recv(fd, &mut block);
         match read {
@@ -324,12 +333,25 @@ impl Session {
                 if let Some(transcript) = &mut self.transcript {
                     transcript.see(false, &block);
                 }
+                if !self.is_open() {
+                    self.framing.pass(&block);
+                }
                 self.absorb(&block, into);
             }
             Err(_) => {}
         }
         stock::give(block);
         read.map(drop)
+    }
+
+    /// How much may be taken at once, where that matters. The peer's last message of the
+    /// handshake may be followed by the first bytes for the program, at once. They have to
+    /// stay with the kernel, as with OpenSSL: a program that waits for the descriptor by
+    /// means of its own, after `dohandshake`, would wait for ever. Nothing comes that close
+    /// behind the first that a client hears.
+    fn room(&self) -> Option<usize> {
+        let late = !self.is_client() || self.framing.has_begun();
+        (late && !self.is_open()).then(|| self.framing.room())
     }
 
     fn eof(&mut self) {
@@ -438,6 +460,8 @@ impl Session {
         {
             connection.send_close_notify();
             let _ = self.flush(fd);
+        }
+        if self.has_begun() && !(self.is_open() && self.fault.is_some()) {
             self.discard(fd);
         }
         self.lower.finish(fd);
@@ -450,7 +474,8 @@ impl Session {
 
     /// Throws away what has come, up to a bound. A descriptor that is closed with bytes
     /// in it resets the connection, and the peer may lose what it has not read yet: after
-    /// an upload there are always some, the tickets that servers send of their own accord.
+    /// an upload there are always some, the tickets that servers send of their own accord;
+    /// and a client whose certificate is refused has said more behind it.
     fn discard(&mut self, fd: Fd) {
         let Some(mut block) = stock::take() else {
             return;
@@ -477,6 +502,12 @@ fn is_address(host: &[u8]) -> bool {
     let host = std::str::from_utf8(host).unwrap_or_default();
     let address = host.split_once('%').map_or(host, |(address, _)| address);
     address.parse::<IpAddr>().is_ok()
+}
+
+fn exactly(room: usize) -> Option<Vec<u8>> {
+    let mut block = Vec::new();
+    block.try_reserve_exact(room).ok()?;
+    Some(block)
 }
 
 fn drain(connection: &mut Connection, into: &mut Vec<u8>) {

@@ -139,6 +139,7 @@ impl Session {
         let head = HELLO_HEAD.saturating_sub(self.early.len());
         self.early
             .extend_from_slice(&bytes[..head.min(bytes.len())]);
+        self.framing.pass(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
             if !matches!(acceptor.read_tls(&mut rest), Ok(1..)) {
