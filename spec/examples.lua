@@ -293,8 +293,12 @@ local function each_way(name, ...)
 end
 
 t.fix("port-scanner", function()
-  local _, port = t.server()
-  for _, command in each_way("port-scanner", "localhost", port - 1, port + 1) do
+  local _, known = t.server()
+  t.match(t.shell(example("port-scanner", "localhost", known, known)), ("\n?%d\topen\t"):format(known))
+  -- On an address of its own: a listener of another test must not be found.
+  local host = "127.0.0.99"
+  local _, port = t.server(host)
+  for _, command in each_way("port-scanner", host, port - 1, port + 1) do
     local text, status = t.shell(command)
     t.match(text, ("\n?%d\topen\t"):format(port))
     t.match(text, "\n%d open, %d refused, 0 silent, 0 failed\n$")
@@ -302,7 +306,7 @@ t.fix("port-scanner", function()
   end
   -- A thousand.
   local first = math.min(port, 65535 - 999)
-  local text = t.shell(example("port-scanner", "127.0.0.1", first, first + 999))
+  local text = t.shell(example("port-scanner", host, first, first + 999))
   t.match(text, ("%d\topen\t"):format(port))
   local open, refused = text:match "\n(%d+) open, (%d+) refused, 0 silent, 0 failed\n$"
   t.equal(open + refused, 1000)
