@@ -63,25 +63,25 @@ function M.quiet(object, time)
 end
 
 function M.fill(object)
-  local block, sent = string.rep("x", 65536), 0
-  local function write(data)
-    local last, problem, partial = object:send(data)
+  local core, block, sent = socket(), string.rep("x", 65536), 0
+  local function write()
+    local last, problem, partial = object:send(block)
     assert(last or problem == "timeout", problem)
     sent = sent + (last or partial)
-    return last
+    return (last or partial) > 0
   end
   object:settimeout(0)
   -- What is on its way to the other end makes room here; so does what the system sends to ask, after 0.2 seconds, whether
   -- there is room at the other end.
-  local core = socket()
-  local last = core.gettime()
+  local begun, some, last = nil, nil, core.gettime()
   repeat
-    if write(block) then
+    begun, some = core.gettime(), write()
+    if some then
       last = core.gettime()
     else
       core.sleep(0.01)
     end
-  until core.gettime() - last > 0.3
+  until not some and begun - last > 0.3
   return sent
 end
 
