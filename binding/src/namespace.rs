@@ -86,12 +86,9 @@ unsafe fn set_except(l: *mut lua_State) {
     }
 }
 
-/// Only told: `select` has no limit, but for the debug build.
-pub const SETSIZE: i32 = 1024;
-
 const CONSTANTS: &[(&CStr, lua::lua_Integer)] = &[
     (c"_DATAGRAMSIZE", 8192),
-    (c"_SETSIZE", SETSIZE as lua::lua_Integer),
+    (c"_SETSIZE", select::SETSIZE as lua::lua_Integer),
     (c"_SOCKETINVALID", -1),
 ];
 

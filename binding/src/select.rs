@@ -83,6 +83,9 @@ pub unsafe fn push(l: *mut lua_State) {
     }
 }
 
+/// LuaSocket's `_SETSIZE`. Only told: there is no limit, but for the debug build.
+pub const SETSIZE: i32 = 1024;
+
 /// Upvalues of `select`.
 const PLACE_OF_CALLS: c_int = 1;
 const GETFD: c_int = 2;
@@ -296,7 +299,7 @@ unsafe fn check_limit(l: *mut lua_State, lists: Lists) {
                     None if lua::lua_isnil(l, -1) != 0 => break,
                     None => -1,
                 };
-                if fd >= crate::namespace::SETSIZE {
+                if fd >= SETSIZE {
                     lua::luaL_argerror(l, list, c"descriptor too large for set size".as_ptr());
                 }
                 lua::lua_pop(l, 1);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use luasocket_engine::Error;
 use luasocket_engine::stream::{Pattern, Stream};
 use luasocket_engine::tls::context::Role;
-use luasocket_engine::tls::identity;
+use luasocket_engine::tls::credentials;
 use luasocket_engine::tls::session::Shaken;
 use luasocket_engine::tls::trust::Store;
 use luasocket_engine::tls::{Context, Session};
@@ -50,9 +50,9 @@ fn server_context(protocol: &str, authority: &Authority) -> Context {
     let settings = context.change();
     settings.role = Some(Role::Server);
     settings.pair(|pair| pair.key.is_some()).key =
-        Some(identity::key(key.as_bytes(), None).unwrap());
+        Some(credentials::key(key.as_bytes(), None).unwrap());
     settings.pair(|pair| !pair.chain.is_empty()).chain =
-        identity::certificates(certificate.as_bytes()).unwrap();
+        credentials::certificates(certificate.as_bytes()).unwrap();
     context
 }
 

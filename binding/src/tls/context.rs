@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use luasocket_engine::tls::ciphers;
 use luasocket_engine::tls::context::{Role, Settings, Side};
+use luasocket_engine::tls::credentials::{self, Unusable};
 use luasocket_engine::tls::groups::{self, Found};
-use luasocket_engine::tls::identity::{self, Unusable};
 use luasocket_engine::tls::trust::Store;
 use luasocket_engine::tls::verdict::Revocation;
 use luasocket_engine::tls::{Context, context::Verify};
@@ -156,8 +156,8 @@ unsafe extern "C-unwind" fn loadkey(l: *mut lua_State) -> c_int {
         let (source, password) = (stack::check_bytes(l, 2), stack::opt_bytes(l, 3));
         change(l, |settings| {
             let password = (!password.is_absent()).then(|| password.get());
-            let key = identity::read(source.get())
-                .and_then(|text| identity::key(&text, password))
+            let key = credentials::read(source.get())
+                .and_then(|text| credentials::key(&text, password))
                 .map_err(|why| failure("error loading private key", &why))?;
             settings.pair(|pair| pair.key.is_some()).key = Some(key);
             matched(settings)
@@ -171,8 +171,8 @@ unsafe extern "C-unwind" fn loadcert(l: *mut lua_State) -> c_int {
     unsafe {
         let source = stack::check_bytes(l, 2);
         change(l, |settings| {
-            let chain = identity::read(source.get())
-                .and_then(|text| identity::certificates(&text))
+            let chain = credentials::read(source.get())
+                .and_then(|text| credentials::certificates(&text))
                 .map_err(|why| failure("error loading certificate", &why))?;
             settings.pair(|pair| !pair.chain.is_empty()).chain = chain;
             matched(settings)

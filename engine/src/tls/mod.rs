@@ -5,7 +5,7 @@
 //! 1. [`session`]: a transport over a transport, bytes in and bytes out, and
 //!    [`handshake`], the operation that sets it up.
 //! 2. [`context`]: what sessions are made from, and [`identity`], [`trust`],
-//!    [`ciphers`], [`groups`]: its parts.
+//!    [`ciphers`], [`groups`]: its parts; [`credentials`] is how certificates and keys are read.
 //! 3. [`verdict`], `climb` and `verifier`: what a peer's certificates are worth.
 //! 4. [`certificate`]: what is written in one, and [`issued`]: whether it has issued another.
 //! 5. `finished`: what names a session of TLS 1.2, which rustls does not tell.
@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod ciphers;
 mod climb;
 pub mod context;
+pub mod credentials;
 pub mod fault;
 mod finished;
 pub mod groups;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
-use super::identity::{self, Unusable};
+use super::credentials::{self, Unusable};
 use super::pem;
 
 /// Trusted certificates.
@@ -49,7 +49,7 @@ impl Store {
         if let Some(known) = key.as_ref().and_then(Stamp::known) {
             return Ok(known);
         }
-        let text = identity::read(source)?;
+        let text = credentials::read(source)?;
         let mut store = Store::default();
         store.add_text(&text);
         if store.is_empty() {
@@ -111,7 +111,7 @@ impl Store {
     fn add_text(&mut self, text: &[u8]) {
         let sections = pem::sections(text);
         for section in &sections {
-            if identity::is_certificate(section.label) {
+            if credentials::is_certificate(section.label) {
                 self.add(CertificateDer::from(section.der.clone()));
             } else if section.label == "X509 CRL" {
                 self.add_revoked(&section.der);
