@@ -48,21 +48,9 @@ local function peer(...)
   return "http://127.0.0.1:" .. t.spawn(PEER:format(table.concat(texts, ","))):read() .. "/"
 end
 
--- A request that asks for no more than a URL goes another way than one with a timeout: each test is made with both.
-local seconds
-
-local function fix(name, fn)
-  for _, given in ipairs { 5, false } do
-    t.fix(name .. (given and "" or ", bare"), function()
-      seconds = given or nil
-      fn()
-    end)
-  end
-end
-
 local function get(url, fields)
   local target = {}
-  local reqt = { url = url, sink = (ltn12.sink.table(target)), timeout = seconds }
+  local reqt = { url = url, sink = (ltn12.sink.table(target)), timeout = t.seconds }
   for name, value in pairs(fields or {}) do reqt[name] = value end
   local ok, code, headers = http.request(reqt)
   return ok and table.concat(target), code, headers, table.concat(target)
@@ -71,7 +59,7 @@ end
 local BY_LENGTH = "HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 11\r\n\r\nhello world"
 local CHUNKED = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nT: t\r\n\r\n"
 
-fix("every cut of a response", function()
+t.fix_both("every cut of a response", function()
   local base = peer(BY_LENGTH, CHUNKED)
   for number, text in ipairs { BY_LENGTH, CHUNKED } do
     for n = 0, #text - 1 do
@@ -83,7 +71,7 @@ fix("every cut of a response", function()
   end
 end)
 
-fix("every cut of a response on a kept connection", function()
+t.fix_both("every cut of a response on a kept connection", function()
   local base = peer(BY_LENGTH)
   local pool = t.closing(http.pool:new())
   for n = 0, #BY_LENGTH - 1, 3 do
@@ -94,7 +82,7 @@ fix("every cut of a response on a kept connection", function()
   t.equal(pool:statistics().retried, 1)
 end)
 
-fix("a response in pieces", function()
+t.fix_both("a response in pieces", function()
   local base = peer(BY_LENGTH, CHUNKED)
   for n = 1, 12 do
     t.equal(get(base .. "1/drip/" .. n), "hello world")
@@ -128,7 +116,7 @@ local LARGE = [[
   end
 ]]
 
-fix("a text as a whole, pieces, and nothing, over one connection", function()
+t.fix_both("a text as a whole, pieces, and nothing, over one connection", function()
   local base = "http://127.0.0.1:" .. t.spawn(LARGE):read() .. "/"
   local text = string.rep("0123456789", 40000)
   local session = http.session { timeout = 5 }
@@ -161,7 +149,7 @@ local function fails(message, text)
   t.equal(err, message)
 end
 
-fix("heads that are none", function()
+t.fix_both("heads that are none", function()
   fails("closed", "")
   fails("closed", "HT")
   fails("invalid status line: 'SSH-2'", "SSH-2.0-x\r\n")
@@ -176,7 +164,7 @@ fix("heads that are none", function()
   fails("too many interim responses", string.rep("HTTP/1.1 100 Continue\r\n\r\n", 100))
 end)
 
-fix("heads that are odd", function()
+t.fix_both("heads that are odd", function()
   local function headers(text)
     text = text .. "Content-Length: 0\r\n\r\n"
     local _, code, fields = get(peer(text) .. "1/cut/" .. #text)
@@ -192,7 +180,7 @@ fix("heads that are odd", function()
     { { "X-A", "b c" }, { "x-a", "d" }, { "Content-Length", "0" } })
 end)
 
-fix("receive up to an empty line", function()
+t.fix_both("receive up to an empty line", function()
   local a, b = t.pair()
   a:settimeout(0)
   b:send("A: b\r\nC: d\r")

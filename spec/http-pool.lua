@@ -50,28 +50,16 @@ local function newpool(options)
   return t.closing(http.pool:new(options))
 end
 
--- A request that asks for no more than a URL goes another way than one with a timeout: each test is made with both.
-local seconds
-
-local function fix(name, fn)
-  for _, given in ipairs { 5, false } do
-    t.fix(name .. (given and "" or ", bare"), function()
-      seconds = given or nil
-      fn()
-    end)
-  end
-end
-
 local function get(url, pool, fields)
   local target = {}
-  local reqt = { url = url, pool = pool, sink = (ltn12.sink.table(target)), timeout = seconds }
+  local reqt = { url = url, pool = pool, sink = (ltn12.sink.table(target)), timeout = t.seconds }
   for name, value in pairs(fields or {}) do reqt[name] = value end
   local ok, code, headers = http.request(reqt)
   if not ok then return nil, code end
   return table.concat(target), code, headers
 end
 
-fix("a connection is used again", function()
+t.fix_both("a connection is used again", function()
   local url, child = serve { { OK, OK, OK } }
   local pool = newpool()
   for _ = 1, 3 do t.equal(get(url, pool), "hello") end
@@ -84,7 +72,7 @@ fix("a connection is used again", function()
   t.equal(pool:statistics().idle, 0)
 end)
 
-fix("chunked and bodiless responses leave it usable", function()
+t.fix_both("chunked and bodiless responses leave it usable", function()
   local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"
   local url = serve { { chunked, "HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", OK } }
   local pool = newpool()
@@ -95,7 +83,7 @@ fix("chunked and bodiless responses leave it usable", function()
   t.equal(pool:statistics().opened, 1)
 end)
 
-fix("the default is a connection for each request", function()
+t.fix_both("the default is a connection for each request", function()
   local url, child = serve { { OK }, { OK } }
   t.equal(http.request(url), "hello")
   t.equal(http.request(url), "hello")
@@ -104,7 +92,7 @@ fix("the default is a connection for each request", function()
   t.equal(http.pool:statistics().idle, 0)
 end)
 
-fix("CONNECTION changes the default, the field wins", function()
+t.fix_both("CONNECTION changes the default, the field wins", function()
   local url = serve { { OK, OK }, { OK } }
   t.finally(function() http.CONNECTION = "close" http.pool:close() end)
   http.CONNECTION = "keep-alive"
@@ -116,7 +104,7 @@ fix("CONNECTION changes the default, the field wins", function()
   t.equal(http.pool:statistics().idle, 0)
 end)
 
-fix("not used again: what the response or its framing forbids", function()
+t.fix_both("not used again: what the response or its framing forbids", function()
   local closing = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
   local old = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
   local both = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -128,7 +116,7 @@ fix("not used again: what the response or its framing forbids", function()
   t.equal(pool:statistics().reused, 0)
 end)
 
-fix("HTTP/1.0 may keep it expressly", function()
+t.fix_both("HTTP/1.0 may keep it expressly", function()
   local old = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello"
   local url = serve { { old, old } }
   local pool = newpool()
@@ -137,7 +125,7 @@ fix("HTTP/1.0 may keep it expressly", function()
   t.equal(pool:statistics().reused, 1)
 end)
 
-fix("not used again: a body that was not read", function()
+t.fix_both("not used again: a body that was not read", function()
   local url = serve { { OK }, { OK } }
   local pool = newpool()
   get(url, pool, { sink = function() return nil, "enough" end })
@@ -145,7 +133,7 @@ fix("not used again: a body that was not read", function()
   t.equal(pool:statistics().opened, 2)
 end)
 
-fix("one that the server has closed is noticed", function()
+t.fix_both("one that the server has closed is noticed", function()
   local url, child = serve { { OK }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -156,7 +144,7 @@ fix("one that the server has closed is noticed", function()
   t.equal(pool:statistics().retried, 0)
 end)
 
-fix("one that closes under the request: asked once more", function()
+t.fix_both("one that closes under the request: asked once more", function()
   local url, child = serve { { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -167,7 +155,7 @@ fix("one that closes under the request: asked once more", function()
   t.equal(pool:statistics().retried, 1)
 end)
 
-fix("only once, and only there", function()
+t.fix_both("only once, and only there", function()
   local url = serve { { "wait" }, { OK, "wait" }, { "wait" }, { OK } }
   local pool = newpool()
   t.returns({ n = 2, nil, "closed" }, get(url, pool))
@@ -175,7 +163,7 @@ fix("only once, and only there", function()
   t.returns({ n = 2, nil, "closed" }, get(url, pool))
 end)
 
-fix("never when something was answered, or twice might do harm", function()
+t.fix_both("never when something was answered, or twice might do harm", function()
   local url = serve { { OK, "HTTP/1" }, { OK, "wait" }, { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -187,7 +175,7 @@ fix("never when something was answered, or twice might do harm", function()
   t.equal(pool:statistics().retried, 1)
 end)
 
-fix("a source that cannot be rewound is not sent twice", function()
+t.fix_both("a source that cannot be rewound is not sent twice", function()
   local url = serve { { OK, "wait" }, { OK } }
   local pool = newpool()
   t.equal(get(url, pool), "hello")
@@ -196,7 +184,7 @@ fix("a source that cannot be rewound is not sent twice", function()
   }))
 end)
 
-fix("limits", function()
+t.fix_both("limits", function()
   local answers = {}
   for i = 1, 4 do answers[i] = { OK } end
   local one, two = serve(answers), serve(answers)
@@ -214,7 +202,7 @@ fix("limits", function()
   t.equal(short:statistics().opened, 2)
 end)
 
-fix("places: constructor and scheme keep apart", function()
+t.fix_both("places: constructor and scheme keep apart", function()
   local url = serve { { OK }, { OK }, { OK } }
   local pool = newpool()
   local function mine() return socket.tcp() end
@@ -227,14 +215,14 @@ fix("places: constructor and scheme keep apart", function()
   t.equal(pool:statistics().opened, 3)
 end)
 
-fix("a redirect uses the connection again", function()
+t.fix_both("a redirect uses the connection again", function()
   local url, child = serve { { "HTTP/1.1 302 F\r\nLocation: /n\r\nContent-Length: 3\r\n\r\nold", OK } }
   t.equal(get(url, newpool()), "hello")
   t.equal(child:read(), "1 GET / HTTP/1.1")
   t.equal(child:read(), "1 GET /n HTTP/1.1")
 end)
 
-fix("time limits of one request do not outlive it", function()
+t.fix_both("time limits of one request do not outlive it", function()
   local url = serve { { OK, OK } }
   local pool = newpool()
   t.equal(get(url, pool, { timeout = 0.5 }), "hello")
@@ -263,9 +251,9 @@ t.fix("what is sent is the same, however little was asked for", function()
   local canonic, agent = require("socket.headers").canonic, http.USERAGENT
   t.finally(function() canonic.te, http.USERAGENT = "TE", agent end)
   local function same()
-    seconds = 5
+    t.seconds = 5
     local full = t.ok(get(url, pool))
-    seconds = nil
+    t.seconds = nil
     for _ = 1, 2 do t.equal(get(url, pool), full) end
     t.equal(get(url, pool, { method = "GET", connection = "keep-alive" }), full)
     return full

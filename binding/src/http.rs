@@ -20,16 +20,29 @@ use crate::stack;
 pub unsafe extern "C-unwind" fn open(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int + 1);
+        lua::lua_createtable(l, 0, FUNCTIONS.len() as c_int + 4);
         scratch::set_functions(l, FUNCTIONS);
-        lua::lua_createtable(l, head::ORDER.len() as c_int, 0);
-        for (place, name) in (1..).zip(head::ORDER) {
+        set_names(l, c"order", &head::ORDER);
+        set_names(l, c"parts", PARTS);
+        stack::push_bytes(l, KEPT);
+        lua::lua_setfield(l, -2, c"kept".as_ptr());
+        stack::push_bytes(l, TRAILERS);
+        lua::lua_setfield(l, -2, c"trailers".as_ptr());
+    }
+    1
+}
+
+/// Sets a field of the table on top to a list of names.
+unsafe fn set_names(l: *mut lua_State, field: &CStr, names: &[&[u8]]) {
+    // SAFETY: as the caller's.
+    unsafe {
+        lua::lua_createtable(l, names.len() as c_int, 0);
+        for (place, name) in (1..).zip(names) {
             stack::push_bytes(l, name);
             lua::lua_rawseti(l, -2, place);
         }
-        lua::lua_setfield(l, -2, c"order".as_ptr());
+        lua::lua_setfield(l, -2, field.as_ptr());
     }
-    1
 }
 
 // Every function below is an entry or called by one (see `boundary.rs`).
@@ -135,7 +148,7 @@ unsafe fn collect(l: *mut lua_State, fields: &mut [Field<'_>]) -> Option<usize> 
         if lua::lua_istable(l, FIELDS) != 0 {
             count = collect_given(l, fields, &mut given)?;
         }
-        let mut values = [None, None, None, Some(&b"trailers"[..])];
+        let mut values = [None, None, None, Some(TRAILERS)];
         for (arg, value) in (HOST..).zip(&mut values).take(USUAL - 1) {
             match lua::lua_type(l, arg) {
                 lua::LUA_TSTRING => *value = Some(stack::check_bytes(l, arg).get()),
@@ -275,12 +288,7 @@ unsafe extern "C-unwind" fn plain(l: *mut lua_State) -> c_int {
             lua::LUA_TNIL => None,
             _ => return 0,
         };
-        let values = [
-            Some(place.authority),
-            agent,
-            Some(&b"keep-alive, TE"[..]),
-            Some(&b"trailers"[..]),
-        ];
+        let values = [Some(place.authority), agent, Some(KEPT), Some(TRAILERS)];
         let scratch = scratch::open(l);
         let mut fields = [Field::default(); USUAL];
         let Some(count) = add_usual(l, values, &mut fields) else {
@@ -395,10 +403,7 @@ unsafe fn only_url(l: *mut lua_State) -> Option<stack::Bytes> {
                     b"url" if lua::lua_type(l, -1) == lua::LUA_TSTRING => {
                         url = Some(stack::check_bytes(l, -1));
                     }
-                    b"scheme" | b"authority" | b"userinfo" | b"user" | b"password" | b"host"
-                    | b"port" | b"path" | b"params" | b"query" | b"fragment" | b"uri" => {
-                        return None;
-                    }
+                    name if PARTS.contains(&name) => return None,
                     _ => {}
                 }
             }
@@ -514,6 +519,26 @@ const HOST: c_int = 4;
 const FIELDS: c_int = 7;
 const SPELLED: c_int = 8;
 const BODY: c_int = 9;
+
+/// What a request says of a connection that stays, and of trailers.
+const KEPT: &[u8] = b"keep-alive, TE";
+const TRAILERS: &[u8] = b"trailers";
+
+/// The fields of a request's table that stand for the URL's parts, or for what is asked for.
+const PARTS: &[&[u8]] = &[
+    b"scheme",
+    b"authority",
+    b"userinfo",
+    b"user",
+    b"password",
+    b"host",
+    b"port",
+    b"path",
+    b"params",
+    b"query",
+    b"fragment",
+    b"uri",
+];
 
 /// Where `plain` puts the pool.
 const POOL: c_int = CANONIC + 2;

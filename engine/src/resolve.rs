@@ -135,7 +135,7 @@ impl Query {
 pub struct Lookup<T> {
     shared: Arc<Mutex<Shared<T>>>,
     fd: Fd,
-    /// See [`Shared::signal`].
+    /// See [`Shared::signal`]: also here, for a forked child, which may not lock.
     signal: Fd,
     /// What asks the system; none if the answer was known.
     ask: Option<Ask<T>>,

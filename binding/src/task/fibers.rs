@@ -89,6 +89,7 @@ impl Fibers {
         self.idle.len() > SPARE
     }
 
+    /// An idle fiber beyond those that are kept.
     fn take_surplus(&mut self) -> Option<FiberId> {
         self.has_surplus().then(|| self.idle.swap_remove(0))
     }

@@ -54,14 +54,19 @@ pub fn turn(scheduler: &mut Scheduler, wait: Option<Duration>) -> Result<()> {
         .turn(wait.map(|wait| wait.saturating_sub(passed)))
 }
 
-/// Asks the kernel before the running task, which waits, has left its entry, if no other could
-/// run meanwhile; whether its wait is over. A task that is alone waits as cheaply as a program
-/// without tasks.
+/// Whether the loop would do nothing now but ask the kernel.
+#[inline]
+pub fn may_stay(scheduler: &Scheduler) -> bool {
+    scheduler.can_run() == 0
+        && scheduler.order == Order::RunAll
+        && scheduler.untold.is_empty()
+        && !scheduler.fibers.has_surplus()
+}
+
+/// Asks the kernel before the running task, which waits and [may stay](may_stay), has left its
+/// entry; whether its wait is over. A task that is alone waits as cheaply as a program without
+/// tasks.
 pub fn stay(scheduler: &mut Scheduler, id: Waiter) -> bool {
-    let all_is_done = scheduler.untold.is_empty() && !scheduler.fibers.has_surplus();
-    if scheduler.can_run() > 0 || scheduler.order != Order::RunAll || !all_is_done {
-        return false;
-    }
     let Some(wait) = plan(scheduler) else {
         return false;
     };

@@ -212,7 +212,7 @@ unsafe fn leave(
 /// Waits without leaving the entry, where that keeps nobody from running; whether the wait is
 /// over. As long as the entry is not left, nobody can take its arguments away.
 fn stay(scheduler: &mut Scheduler, id: Waiter, seal: Seal) -> bool {
-    if scheduler.can_run() > 0 {
+    if !turn::may_stay(scheduler) {
         return false;
     }
     scheduler.seal(id, Seal::NONE);

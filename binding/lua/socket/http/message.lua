@@ -21,7 +21,7 @@ M.MAXHEAD = 1048576
 M.LINE, M.HEAD = { most = M.MAXLINE }, { most = M.MAXHEAD }
 
 -- What a request says of how long the connection stays.
-local KEPT, CLOSED = "keep-alive, TE", "close, TE"
+local KEPT, CLOSED = core.kept, "close, TE"
 
 -- The order of fields; what is not named in it comes last, by name.
 local RANK, NONE = {}, {}
@@ -91,7 +91,7 @@ end
 
 -- All headers of a request, for whoever writes them one by one.
 function M.headers(r)
-  local all = { host = r.authority, ["user-agent"] = r.useragent, connection = r.keep and KEPT or CLOSED, te = "trailers" }
+  local all = { host = r.authority, ["user-agent"] = r.useragent, connection = r.keep and KEPT or CLOSED, te = core.trailers }
   for name, value in pairs(r.headers or NONE) do all[name] = value end
   return all
 end

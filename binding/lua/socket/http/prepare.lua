@@ -24,10 +24,8 @@ local function fail(text)
   return socket.try(nil, text)
 end
 
-local PARTS = {
-  scheme = true, host = true, port = true, path = true, params = true, query = true, fragment = true, user = true,
-  password = true, userinfo = true, authority = true, uri = true,
-}
+local PARTS = {}
+for _, name in ipairs(core.parts) do PARTS[name] = true end
 
 -- The parts of the URL, overridden one by one by the fields of the table.
 local function overlay(reqt)
