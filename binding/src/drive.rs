@@ -164,11 +164,11 @@ where
                 }
                 return wait::refuse(l, scheduler, exit);
             }
-            if let Some(exit) = exit {
+            if let (Some(exit), Some(room)) = (exit, (*scheduler).room()) {
                 let seal = exit.seal(l);
                 let job = match busy {
-                    true => Job::new(seal, subject, Refused(*op), None, finish, context),
-                    false => Job::new(seal, subject, *op, direction, finish, context),
+                    true => Job::new(room, seal, subject, Refused(*op), None, finish, context),
+                    false => Job::new(room, seal, subject, *op, direction, finish, context),
                 };
                 return wait::park(l, scheduler, exit, job, limit, !rests);
             }

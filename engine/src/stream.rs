@@ -15,7 +15,9 @@ use crate::socket::Socket;
 use crate::sys::{self, Fd};
 use crate::transport::Transport;
 
-/// A stream object: not yet connected, connected, or listening.
+/// A stream object: not yet connected, connected, or listening. What every call needs lies
+/// together.
+#[repr(C)]
 pub struct Stream {
     /// The descriptor, its timeouts and options.
     pub socket: Socket,
@@ -23,22 +25,23 @@ pub struct Stream {
     pub buffer: Buffer,
     /// What carries the bytes.
     pub transport: Transport,
-    /// What `getstats` tells.
-    pub stats: Stats,
     /// A connect under way.
     pub connect: Option<Box<Connect>>,
+    /// Whether bytes come without a pause.
+    flow: Flow,
+    /// What `getstats` tells.
+    pub stats: Stats,
     /// How far connecting has come, when none is under way.
     pub progress: Progress,
     /// The name that `connect` was asked for, or the address.
     pub host: Option<Box<[u8]>>,
-    /// Whether bytes come without a pause.
-    flow: Flow,
     /// A descriptor that `accept` took and nobody has fetched yet.
     accepted: Fd,
 }
 
 /// Counts of a stream.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Stats {
     /// Bytes taken by `receive`.
     pub received: u64,

@@ -19,7 +19,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 const SIZE: usize = 2 * 1024 * 1024;
 
 /// Which fiber.
-pub type FiberId = usize;
+pub type FiberId = u32;
 
 /// What a fiber asks for when it stops.
 #[derive(Clone, Copy)]
@@ -81,7 +81,10 @@ impl Fibers {
 
     /// The number that the next new fiber will have.
     pub fn next_id(&self) -> FiberId {
-        self.free.last().copied().unwrap_or(self.all.len())
+        self.free
+            .last()
+            .copied()
+            .unwrap_or(self.all.len() as FiberId)
     }
 
     /// Whether there are more idle fibers than are kept.
@@ -105,7 +108,7 @@ impl Fibers {
                 yielder: std::ptr::null(),
             }));
         }
-        let fiber = &mut *self.all[id];
+        let fiber = &mut *self.all[id as usize];
         let place: *mut Fiber = fiber;
         fiber.coroutine = Some(Coroutine::with_stack(stack, move |yielder, ()| {
             // SAFETY: the fiber lives in its box as long as its coroutine.
@@ -129,7 +132,7 @@ pub unsafe fn enter(fibers: *mut Fibers, id: FiberId) {
         // the box does not move.
         unsafe {
             (*fibers).current = Some(next);
-            let fiber: *mut Fiber = &mut *(&mut (*fibers).all)[next];
+            let fiber: *mut Fiber = &mut *(&mut (*fibers).all)[next as usize];
             let Some(coroutine) = (*fiber).coroutine.as_mut() else {
                 break;
             };
@@ -202,7 +205,7 @@ unsafe fn suspend(fibers: *mut Fibers, next: Next) {
         let Some(current) = (*fibers).current else {
             return;
         };
-        let yielder = (&(*fibers).all)[current].yielder;
+        let yielder = (&(*fibers).all)[current as usize].yielder;
         (*yielder).suspend(next);
     }
 }

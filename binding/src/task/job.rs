@@ -1,6 +1,8 @@
 //! A parked operation, with what it needs to push its results later.
 
 use std::ffi::c_int;
+use std::mem::{MaybeUninit, needs_drop};
+use std::ptr::NonNull;
 
 use luasocket_engine::error::Error;
 use luasocket_engine::event_loop::{Known, Parked, Since};
@@ -18,9 +20,42 @@ use crate::subject::{Finish, Subject};
 /// What a task waits for.
 pub enum Job {
     /// An operation.
-    Operation(Box<dyn Typed>),
+    Operation(Held),
     /// To be woken by another task.
     Signal(Signal),
+}
+
+/// Where a task keeps the operation that it waits for: beside those of others, so that what many
+/// tasks need lies in few pages of memory.
+#[repr(align(64))]
+pub struct Room {
+    _bytes: MaybeUninit<[u8; 256]>,
+}
+
+impl Room {
+    /// An empty one.
+    pub const EMPTY: Room = Room {
+        _bytes: MaybeUninit::uninit(),
+    };
+}
+
+/// An operation in a room.
+///
+/// Invariant: the room lives as long, and nothing else was put into it.
+pub struct Held(NonNull<dyn Typed>);
+
+impl Held {
+    #[inline(always)]
+    fn get(&self) -> &dyn Typed {
+        // SAFETY: the invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    fn get_mut(&mut self) -> &mut dyn Typed {
+        // SAFETY: the invariant.
+        unsafe { self.0.as_mut() }
+    }
 }
 
 /// Waiting to be woken by another task. It always comes back with a result, so that whoever
@@ -40,9 +75,14 @@ pub enum Signal {
 }
 
 impl Job {
-    /// An operation that waits, and occupies its subject in `direction`. What it works on lives
-    /// as long as `seal` is unbroken.
-    pub fn new<S, O, C>(
+    /// An operation that waits, and occupies its subject in `direction`, kept in `room`. What it
+    /// works on lives as long as `seal` is unbroken.
+    ///
+    /// # Safety
+    ///
+    /// `room` lives as long as the job, and any former job in it is gone.
+    pub unsafe fn new<S, O, C>(
+        room: NonNull<Room>,
         seal: Seal,
         subject: *mut S,
         op: O,
@@ -56,7 +96,7 @@ impl Job {
         O::Output: Copy + 'static,
         C: Copy + 'static,
     {
-        let kept = Kept {
+        let mut kept = Kept {
             seal,
             subject,
             op,
@@ -65,27 +105,36 @@ impl Job {
             context,
             output: None,
         };
-        Job::Operation(Box::new(kept))
+        kept.occupy(true);
+        const {
+            assert!(size_of::<Kept<S, O, C>>() <= size_of::<Room>());
+            assert!(align_of::<Kept<S, O, C>>() <= align_of::<Room>());
+            assert!(!needs_drop::<Kept<S, O, C>>());
+        }
+        let place = room.cast::<Kept<S, O, C>>();
+        // SAFETY: it fits, and nobody uses what is there.
+        unsafe { place.write(kept) };
+        Job::Operation(Held(place))
     }
 
-    /// Notes that its subject is occupied, or is not any more.
-    pub fn occupy(&mut self, occupied: bool) {
+    /// Its subject is not occupied any more.
+    pub fn release(&mut self) {
         if let Job::Operation(kept) = self {
-            kept.occupy(occupied);
+            kept.get_mut().occupy(false);
         }
     }
 
     /// Its results are not wanted any more.
     pub fn abandon(&mut self) {
         if let Job::Operation(kept) = self {
-            kept.abandon();
+            kept.get_mut().abandon();
         }
     }
 
     /// Has what it works on live as long as another seal is unbroken.
     pub fn seal(&mut self, seal: Seal) {
         if let Job::Operation(kept) = self {
-            kept.seal(seal);
+            kept.get_mut().seal(seal);
         }
     }
 
@@ -98,7 +147,7 @@ impl Job {
         // SAFETY: as the contract says.
         unsafe {
             match self {
-                Job::Operation(kept) => kept.push(l),
+                Job::Operation(kept) => kept.get_mut().push(l),
                 Job::Signal(signal) => push_signal(l, *signal),
             }
         }
@@ -128,43 +177,40 @@ unsafe fn push_signal(l: *mut lua_State, signal: Signal) -> c_int {
 impl Parked for Job {
     fn step(&mut self, since: Since) -> bool {
         match self {
-            Job::Operation(kept) => kept.step(since),
+            Job::Operation(kept) => kept.get_mut().step(since),
             Job::Signal(signal) => *signal == Signal::Woken,
         }
     }
 
     fn interest(&mut self) -> (Interest<'_>, Known) {
         match self {
-            Job::Operation(kept) => kept.interest(),
+            Job::Operation(kept) => kept.get_mut().interest(),
             Job::Signal(_) => (Interest::Many(&mut [], None), Known::default()),
         }
     }
 
     fn watched(&mut self) {
         if let Job::Operation(kept) = self {
-            kept.watched();
+            kept.get_mut().watched();
         }
     }
 
     fn give_up(&mut self, why: Error) {
         if let Job::Operation(kept) = self {
-            kept.give_up(why);
+            kept.get_mut().give_up(why);
         }
     }
 
     fn closing(&mut self, fd: Fd) {
         if let Job::Operation(kept) = self {
-            kept.closing(fd);
+            kept.get_mut().closing(fd);
         }
     }
 
     #[inline]
-    fn prefetch(&self, depth: usize) {
-        const MOST: usize = 192;
-        match self {
-            Job::Operation(kept) if depth > 0 => kept.prefetch(),
-            Job::Operation(kept) => prefetch((&raw const **kept).cast::<[u8; MOST]>()),
-            Job::Signal(_) => {}
+    fn prefetch(&self) {
+        if let Job::Operation(kept) = self {
+            kept.get().prefetch();
         }
     }
 }
@@ -181,9 +227,9 @@ pub trait Typed {
     fn give_up(&mut self, why: Error);
     /// See [`Parked::closing`].
     fn closing(&mut self, fd: Fd);
-    /// Has what it works on come from memory.
+    /// See [`Parked::prefetch`].
     fn prefetch(&self);
-    /// See [`Job::occupy`].
+    /// Notes that its subject is occupied, or is not any more.
     fn occupy(&mut self, occupied: bool);
     /// See [`Job::abandon`].
     fn abandon(&mut self);

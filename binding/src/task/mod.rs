@@ -1,6 +1,7 @@
 //! `socket.task`: many tasks at once, in code that looks as if it waited.
 //!
-//! From below: [`job`] is what a task waits for, [`mod@scheduler`] holds the tasks, [`fibers`] and
+//! From below: [`job`] is what a task waits for, [`mod@scheduler`] holds the tasks,
+//! in [`places`], [`fibers`] and
 //! [`service`] are native stacks for where a task cannot be left otherwise, [`suspend`] is how an
 //! entry is left and continued, [`turn`] how the kernel is asked, [`mod@wait`] how a task stops and
 //! goes on, [`mod@run`] the loop that lets tasks run, and [`lost`] what is left of those that the
@@ -12,6 +13,7 @@
 mod fibers;
 pub mod job;
 pub mod lost;
+mod places;
 pub mod primitives;
 mod ready;
 mod run;

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use luasocket_engine::deadline::Limit;
@@ -16,8 +17,9 @@ use luasocket_engine::timers::Waiter;
 use mlua_sys::{lua_Integer, lua_State};
 
 use super::fibers::{FiberId, Fibers};
-use super::job::{Job, Signal};
-use super::suspend::Seal;
+use super::job::{Job, Room, Signal};
+use super::places::Places;
+use super::suspend::{self, Seal};
 
 thread_local! {
     /// The scheduler whose loop runs in this thread.
@@ -41,9 +43,9 @@ pub(super) const NO_TASK: u32 = u32::MAX;
 /// The tasks of a Lua state.
 pub struct Scheduler {
     pub(super) events: EventLoop<Job>,
-    /// Boxed, so that a task stays in its place while others are added.
-    #[expect(clippy::vec_box, reason = "tasks must not move")]
-    tasks: Vec<Box<Task>>,
+    tasks: Places<Task>,
+    /// Where each task keeps what it waits for.
+    rooms: Places<Room>,
     free: Vec<Waiter>,
     ready: VecDeque<Waiter>,
     /// Whose turn it is: the events', or that of the tasks that are ready.
@@ -108,6 +110,8 @@ pub(super) enum Order {
     Stop,
 }
 
+/// In one line of the processor's cache.
+#[repr(align(64))]
 pub(super) struct Task {
     pub(super) thread: *mut lua_State,
     pub(super) next: Next,
@@ -121,6 +125,9 @@ pub(super) struct Task {
     /// The fiber that its frames occupy.
     pub(super) fiber: Option<FiberId>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Task>() == 64);
 
 /// What a task is to the loop.
 #[derive(Clone, Copy, PartialEq)]
@@ -179,7 +186,8 @@ impl Scheduler {
     pub fn new(registry: *const c_void, handles: c_int, ended: c_int, run: Loop) -> Scheduler {
         Scheduler {
             events: EventLoop::new(),
-            tasks: Vec::new(),
+            tasks: Places::new(),
+            rooms: Places::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
             events_next: false,
@@ -207,7 +215,7 @@ impl Scheduler {
 
     /// Adds a task: `thread` holds a function and `arguments` arguments of it.
     pub fn add(&mut self, thread: *mut lua_State, arguments: c_int) -> Waiter {
-        let task = Box::new(Task {
+        let task = Task {
             thread,
             next: Next::Values(arguments),
             until: None,
@@ -215,14 +223,15 @@ impl Scheduler {
             asleep: false,
             standing: Standing::Awaited,
             fiber: None,
-        });
+        };
         let id = match self.free.pop() {
             Some(id) => {
-                self.tasks[id as usize] = task;
+                *self.task(id) = task;
                 id
             }
             None => {
                 self.tasks.push(task);
+                self.rooms.push(Room::EMPTY);
                 (self.tasks.len() - 1) as Waiter
             }
         };
@@ -275,7 +284,14 @@ impl Scheduler {
     }
 
     pub(super) fn task(&mut self, id: Waiter) -> &mut Task {
-        &mut self.tasks[id as usize]
+        // SAFETY: nobody else uses the task while the scheduler is borrowed.
+        unsafe { self.tasks.at(id as usize).as_mut() }
+    }
+
+    /// Where the running task keeps what it waits for.
+    #[inline]
+    pub fn room(&self) -> Option<NonNull<Room>> {
+        self.current.map(|id| self.rooms.at(id as usize))
     }
 
     /// The running task.
@@ -384,18 +400,17 @@ impl Scheduler {
 
     /// Puts the job of a task, of which the last step waits, into the event loop.
     pub(super) fn park(&mut self, id: Waiter, job: Job, limit: Limit) {
-        let (job, until) = self.begin_wait(id, job, limit);
+        let until = self.begin_wait(id, &job, limit);
         self.events.park(id, job, limit, until);
     }
 
     /// As [`Scheduler::park`], for a job that was not stepped yet.
     pub(super) fn queue(&mut self, id: Waiter, job: Job, limit: Limit) {
-        let (job, until) = self.begin_wait(id, job, limit);
+        let until = self.begin_wait(id, &job, limit);
         self.events.queue(id, job, limit, until);
     }
 
-    fn begin_wait(&mut self, id: Waiter, mut job: Job, limit: Limit) -> (Job, Option<Instant>) {
-        job.occupy(true);
+    fn begin_wait(&mut self, id: Waiter, job: &Job, limit: Limit) -> Option<Instant> {
         let task = self.task(id);
         task.next = Next::Parked;
         let (idle, until) = match job {
@@ -406,7 +421,7 @@ impl Scheduler {
         task.asleep =
             idle && limit == Limit::None && until.is_none() && task.standing != Standing::Aside;
         self.asleep += usize::from(task.asleep);
-        (job, until)
+        until
     }
 
     /// Seals the job of a task anew, if it waits.
@@ -424,12 +439,12 @@ impl Scheduler {
     }
 
     fn wait_ended(&mut self, id: Waiter, mut job: Job, next: fn(Job) -> Next) {
-        let task = &mut self.tasks[id as usize];
+        let task = self.task(id);
+        job.release();
+        task.next = next(job);
         if std::mem::replace(&mut task.asleep, false) {
             self.asleep -= 1;
         }
-        job.occupy(false);
-        task.next = next(job);
     }
 
     /// Lets others run before a task goes on.
@@ -471,17 +486,23 @@ impl Scheduler {
     }
 
     /// Has the tasks that come next come from memory, while this one runs.
+    #[inline]
     fn look_ahead(&self) {
-        let [next, second, third] = self.events.upcoming();
-        let task = |id: Option<Waiter>| self.tasks.get(id? as usize);
-        if let Some(place) = task(third) {
-            prefetch(place);
-        }
-        if let Some(task) = task(second) {
-            prefetch(&raw const **task);
-        }
-        if let Some(task) = task(next) {
-            prefetch(task.thread.cast::<[u8; 192]>());
+        let [Some(next), Some(second), Some(third)] = self.events.upcoming() else {
+            return;
+        };
+        prefetch(self.rooms.at(third as usize).as_ptr());
+        prefetch(self.tasks.at(third as usize).as_ptr());
+        // SAFETY: neither is borrowed.
+        let (next, second) = unsafe {
+            let [next, second] = [next, second].map(|id| self.tasks.at(id as usize));
+            (next.as_ref(), second.as_ref())
+        };
+        suspend::prefetch_thread(second.thread);
+        // It may have ended, and its thread with it.
+        if matches!(next.next, Next::Parked) {
+            // SAFETY: a task that waits keeps its thread.
+            unsafe { suspend::prefetch_frames(next.thread) };
         }
     }
 

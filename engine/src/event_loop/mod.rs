@@ -5,9 +5,9 @@
 //! deadline, and only then tells its owner. A descriptor is registered with the kernel
 //! once, edge-triggered, for both directions; after that, waiting costs no system call.
 
+mod queue;
 mod readiness;
 
-use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::sys::Fd;
 use crate::sys::cache::prefetch;
 use crate::timers::{Due, Timers, Waiter};
 
+use queue::Queue;
 use readiness::{Edge, Readiness, Wait, Watched};
 
 /// An operation with all that belongs to it, in a form in which it can be kept.
@@ -39,8 +40,8 @@ pub trait Parked {
     /// A descriptor that it may watch is being closed.
     fn closing(&mut self, _: Fd) {}
 
-    /// Has what it points to come from memory: with `depth` 1, what that in turn points to.
-    fn prefetch(&self, _depth: usize) {}
+    /// Has what it works on come from memory.
+    fn prefetch(&self) {}
 }
 
 /// What is known of a descriptor that an operation waits for.
@@ -105,12 +106,11 @@ pub struct EventLoop<J> {
     /// The next ticket.
     ticket: NonZeroU64,
     /// Those whose step may lead on.
-    woken: VecDeque<Woken>,
-    /// The owners of the next of them.
-    next: [Option<Waiter>; 3],
+    woken: Queue<Woken>,
 }
 
 /// A wait that may be over.
+#[derive(Clone, Copy)]
 struct Woken {
     wait: Wait,
     why: Wake,
@@ -131,6 +131,9 @@ enum Wake {
 /// After which time a descriptor that cannot be waited for is looked at again.
 const BLIND: Duration = Duration::from_millis(10);
 
+/// From how many owners on their operations do not all stay in the nearer caches.
+const MANY: usize = 256;
+
 impl<J: Parked> EventLoop<J> {
     /// A loop without operations.
     pub fn new() -> EventLoop<J> {
@@ -140,8 +143,7 @@ impl<J: Parked> EventLoop<J> {
             parked: Vec::new(),
             times: Vec::new(),
             ticket: NonZeroU64::MIN,
-            woken: VecDeque::new(),
-            next: [None; 3],
+            woken: Queue::default(),
         }
     }
 
@@ -163,7 +165,7 @@ impl<J: Parked> EventLoop<J> {
     pub fn queue(&mut self, owner: Waiter, job: J, limit: Limit, until: Option<Instant>) {
         let wait = self.keep(owner, job, limit, until);
         let why = Wake::Begin;
-        self.woken.push_back(Woken { wait, why });
+        self.woken.push(Woken { wait, why });
     }
 
     fn keep(&mut self, owner: Waiter, job: J, limit: Limit, until: Option<Instant>) -> Wait {
@@ -237,7 +239,7 @@ impl<J: Parked> EventLoop<J> {
             let timeout = self.timeout(wait, end);
             let waited = self.readiness.wait(timeout, |wait, edge| {
                 let why = Wake::Edge(edge);
-                self.woken.push_back(Woken { wait, why });
+                self.woken.push(Woken { wait, why });
             });
             self.hear_closing();
             let was_early = self.expire();
@@ -263,7 +265,7 @@ impl<J: Parked> EventLoop<J> {
     /// Steps operations that can go on, until one is over, and hands it back. One by one, so
     /// that what an operation has found is still at hand when its owner goes on.
     pub fn next_over(&mut self) -> Option<(Waiter, J, Over)> {
-        while let Some(woken) = self.woken.pop_front() {
+        while let Some(woken) = self.woken.pop() {
             self.look_ahead();
             let owner = woken.wait.owner;
             if let Some(over) = self.step(&woken)
@@ -275,25 +277,30 @@ impl<J: Parked> EventLoop<J> {
         None
     }
 
-    /// The owners of the next waits that may be over, as far as known: a hint.
+    /// The owners of the next waits that may be over, where it is worth it to prepare for them: a
+    /// hint.
+    #[inline]
     pub fn upcoming(&self) -> [Option<Waiter>; 3] {
-        self.next
+        match self.woken.ahead() {
+            [next, second, third, ..] if self.parked.len() >= MANY => {
+                [next, second, third].map(|woken| Some(woken.wait.owner))
+            }
+            _ => [None; 3],
+        }
     }
 
     /// Has what the next waits need come from memory, while this one is gone on with: where
-    /// it lies at first, what it points to a turn later, and so on.
+    /// it lies at first, what it works on a turn later.
     #[inline]
-    fn look_ahead(&mut self) {
-        let third = self.woken.get(2).map(|woken| woken.wait.owner);
-        self.next = [self.next[1], self.next[2], third];
-        let entry = |owner: Option<Waiter>| self.parked.get(owner? as usize);
-        if let Some(entry) = entry(third) {
+    fn look_ahead(&self) {
+        let [_, Some(second), Some(third)] = self.upcoming() else {
+            return;
+        };
+        if let Some(entry) = self.parked.get(third as usize) {
             prefetch(entry);
         }
-        for (owner, depth) in [(self.next[1], 0), (self.next[0], 1)] {
-            if let Some(Some(entry)) = entry(owner) {
-                entry.job.prefetch(depth);
-            }
+        if let Some(Some(entry)) = self.parked.get(second as usize) {
+            entry.job.prefetch();
         }
     }
 
@@ -357,7 +364,7 @@ impl<J: Parked> EventLoop<J> {
             {
                 entry.job.closing(fd);
                 let why = Wake::Look;
-                self.woken.push_back(Woken { wait, why });
+                self.woken.push(Woken { wait, why });
             }
         });
         if self.readiness.is_lost() {
@@ -369,7 +376,7 @@ impl<J: Parked> EventLoop<J> {
         for (owner, entry) in (0..).zip(&self.parked) {
             if let Some(Entry { ticket, .. }) = *entry {
                 let (wait, why) = (Wait { owner, ticket }, Wake::Look);
-                self.woken.push_back(Woken { wait, why });
+                self.woken.push(Woken { wait, why });
             }
         }
     }
@@ -389,7 +396,7 @@ impl<J: Parked> EventLoop<J> {
             if let Some(Some(Entry { ticket, .. })) = self.parked.get(owner as usize) {
                 let ticket = *ticket;
                 let (wait, why) = (Wait { owner, ticket }, Wake::Look);
-                self.woken.push_back(Woken { wait, why });
+                self.woken.push(Woken { wait, why });
             }
         }
         was_early
@@ -418,7 +425,7 @@ impl<J: Parked> EventLoop<J> {
             Watched::Anew => entry.job.watched(),
             Watched::Ready(edge) => {
                 let why = Wake::Edge(edge);
-                self.woken.push_back(Woken { wait, why });
+                self.woken.push(Woken { wait, why });
             }
             Watched::Not => blind = Some(clock::now() + BLIND),
         }

@@ -276,6 +276,9 @@ impl Slot {
         self.hangup |= failed || read_closed;
         let hangup = self.hangup;
         let mut tell = |direction| {
+            if !self.is_awaited(direction) {
+                return;
+            }
             self.take(direction, |wait| {
                 let edge = Edge {
                     fd,
@@ -315,6 +318,13 @@ impl Slot {
             Some((_, known)) => *known = wait,
             None => more.push((direction, wait)),
         }
+    }
+
+    /// Whether somebody may wait in `direction`: seldom anybody waits to write, and of that the
+    /// kernel tells with most edges.
+    #[inline(always)]
+    fn is_awaited(&self, direction: Direction) -> bool {
+        self.first[direction as usize].is_some() || self.more.is_some()
     }
 
     /// Tells all who wait in `direction`, and forgets them.

@@ -35,9 +35,11 @@ mod version;
 
 #[cfg(any(feature = "lua51", feature = "luajit"))]
 mod hook;
+mod near;
 #[cfg(any(feature = "lua51", feature = "lua52", feature = "luajit"))]
 mod structure;
 
+pub use near::{prefetch_frames, prefetch_thread};
 pub use version::{
     CAN_BE_LOST, CONTINUES, after_others, after_raise, can_stay, can_yield, is_left, prepare_raise,
     yield_,
