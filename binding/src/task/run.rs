@@ -295,9 +295,7 @@ unsafe fn end(
             true => Told::Results(results),
             false => {
                 (*scheduler).telling = Some(id);
-                let thread = (*scheduler).task(id).thread;
-                lua::luaL_checkstack(l, 2, std::ptr::null());
-                lua::luaL_traceback(l, thread, std::ptr::null(), 0);
+                push_traceback(scheduler, l, id);
                 (*scheduler).telling = None;
                 close_variables(scheduler, id);
                 Told::Error
@@ -309,11 +307,32 @@ unsafe fn end(
     }
 }
 
+/// Pushes the traceback of a task that has ended with an error; `nil` if that is what ended its
+/// waits, because nobody asks where it was cancelled, and to find it out takes longer than all the
+/// rest.
+unsafe fn push_traceback(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter) {
+    // SAFETY: as `run_loop`; the thread holds the error.
+    unsafe {
+        let thread = (*scheduler).task(id).thread;
+        lua::luaL_checkstack(l, 3, std::ptr::null());
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
+        lua::lua_rawgeti(l, -1, handle_key(id));
+        lua::lua_getfield(l, -1, c"raise".as_ptr());
+        let raised = lua::lua_istable(l, -1) != 0
+            && lua::lua_topointer(l, -1) == lua::lua_topointer(thread, -1);
+        lua::lua_pop(l, 3);
+        match raised {
+            true => lua::lua_pushnil(l),
+            false => lua::luaL_traceback(l, thread, std::ptr::null(), 0),
+        }
+    }
+}
+
 /// What there is to tell of the end of a task.
 enum Told {
     /// Its thread holds so many results.
     Results(c_int),
-    /// Its thread holds an error; a traceback is on top.
+    /// Its thread holds an error; a traceback, or `nil`, is on top.
     Error,
     /// There was no memory to tell more.
     OutOfMemory,
@@ -322,7 +341,7 @@ enum Told {
 }
 
 /// Tells the end of a task to the function that wants to know: its handle, whether it went
-/// well, and its results, or the error and a traceback.
+/// well, and its results, or the error and a traceback, if there is one.
 unsafe fn tell_end(scheduler: *mut Scheduler, l: *mut lua_State, id: Waiter, told: Told) {
     // SAFETY: as `run_loop`.
     unsafe {
