@@ -488,7 +488,7 @@ impl Scheduler {
     /// Has the tasks that come next come from memory, while this one runs.
     #[inline]
     fn look_ahead(&self) {
-        let [Some(next), Some(second), Some(third)] = self.events.upcoming() else {
+        let Some([next, second, third]) = self.events.upcoming() else {
             return;
         };
         prefetch(self.rooms.at(third as usize).as_ptr());

@@ -280,12 +280,12 @@ impl<J: Parked> EventLoop<J> {
     /// The owners of the next waits that may be over, where it is worth it to prepare for them: a
     /// hint.
     #[inline]
-    pub fn upcoming(&self) -> [Option<Waiter>; 3] {
+    pub fn upcoming(&self) -> Option<[Waiter; 3]> {
         match self.woken.ahead() {
             [next, second, third, ..] if self.parked.len() >= MANY => {
-                [next, second, third].map(|woken| Some(woken.wait.owner))
+                Some([next, second, third].map(|woken| woken.wait.owner))
             }
-            _ => [None; 3],
+            _ => None,
         }
     }
 
@@ -293,7 +293,7 @@ impl<J: Parked> EventLoop<J> {
     /// it lies at first, what it works on a turn later.
     #[inline]
     fn look_ahead(&self) {
-        let [_, Some(second), Some(third)] = self.upcoming() else {
+        let Some([_, second, third]) = self.upcoming() else {
             return;
         };
         if let Some(entry) = self.parked.get(third as usize) {

@@ -320,8 +320,8 @@ impl Slot {
         }
     }
 
-    /// Whether somebody may wait in `direction`: seldom anybody waits to write, and of that the
-    /// kernel tells with most edges.
+    /// Whether somebody may wait in `direction`. Most edges tell that one can write, too, and seldom
+    /// anybody waits for that.
     #[inline(always)]
     fn is_awaited(&self, direction: Direction) -> bool {
         self.first[direction as usize].is_some() || self.more.is_some()
