@@ -13,8 +13,8 @@
 -- `t.reference` is true and every `t.fix` is skipped. With SPEC_VERBOSE=1 each test is announced.
 --
 -- The checks are described in check.lua, sockets and events in net.lua, lists for select in sets.lua, other processes in
--- child.lua and programs.lua, files in files.lua, played peers in peer.lua, the ways of a request in requests.lua, networks in namespace.lua, certificates and TLS
--- in certificates.lua and tls.lua.
+-- child.lua and programs.lua, files in files.lua, played peers in peer.lua, the ways of a request in requests.lua,
+-- networks in namespace.lua, certificates and TLS in certificates.lua and tls.lua.
 
 local debug, io, os, package, print, string = debug, io, os, package, print, string
 local assert, error, getmetatable, ipairs, loadfile, pairs = assert, error, getmetatable, ipairs, loadfile, pairs

@@ -16,7 +16,7 @@ use super::scheduler::{
 use super::service::fiber_for;
 use super::suspend;
 use super::turn::{plan, turn};
-use super::wait::Waiting;
+use super::wait::{Waiting, push_waiting_error};
 use crate::boundary::guard;
 use crate::stack;
 
@@ -315,9 +315,7 @@ unsafe fn push_traceback(scheduler: *mut Scheduler, l: *mut lua_State, id: Waite
     unsafe {
         let thread = (*scheduler).task(id).thread;
         lua::luaL_checkstack(l, 3, std::ptr::null());
-        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
-        lua::lua_rawgeti(l, -1, handle_key(id));
-        lua::lua_getfield(l, -1, c"raise".as_ptr());
+        push_waiting_error(l, scheduler, id);
         let raised = lua::lua_istable(l, -1) != 0
             && lua::lua_topointer(l, -1) == lua::lua_topointer(thread, -1);
         lua::lua_pop(l, 3);

@@ -289,13 +289,23 @@ unsafe fn raise(l: *mut lua_State) -> ! {
         let scheduler = RUNNING.get();
         lua::luaL_checkstack(l, 4, std::ptr::null());
         match (*scheduler).current {
-            Some(id) => {
-                lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
-                lua::lua_rawgeti(l, -1, handle_key(id));
-                lua::lua_getfield(l, -1, c"raise".as_ptr());
-            }
+            Some(id) => push_waiting_error(l, scheduler, id),
             None => lua::lua_pushnil(l),
         }
         lua::lua_error(l)
+    }
+}
+
+/// Pushes the error that waits in the handle of a task, on two other values; `nil` if there is none.
+///
+/// # Safety
+///
+/// `l` has 3 free slots; `id` is a task of `scheduler` whose end was not told. May raise.
+pub unsafe fn push_waiting_error(l: *mut lua_State, scheduler: *mut Scheduler, id: Waiter) {
+    // SAFETY: as the contract says.
+    unsafe {
+        lua::lua_rawgeti(l, lua::LUA_REGISTRYINDEX, (*scheduler).handles.into());
+        lua::lua_rawgeti(l, -1, handle_key(id));
+        lua::lua_getfield(l, -1, c"raise".as_ptr());
     }
 }

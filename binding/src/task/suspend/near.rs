@@ -8,10 +8,12 @@ use luasocket_engine::sys::cache::prefetch;
 use mlua_sys::lua_State;
 
 /// At which words of a thread the top of its stack and its innermost frame are told.
-const TOP_AND_FRAME: [usize; 2] = match () {
-    () if cfg!(feature = "lua51") => [2, 5],
-    () if cfg!(feature = "luajit") => [5, 4],
-    () => [2, 4],
+const TOP_AND_FRAME: [usize; 2] = if cfg!(feature = "lua51") {
+    [2, 5]
+} else if cfg!(feature = "luajit") {
+    [5, 4]
+} else {
+    [2, 4]
 };
 
 /// What is used of a thread, in bytes.
